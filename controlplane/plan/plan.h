@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What has to change in the tables: (what they hold, configuration, health, next hops) to a Delta. Pure.
+//
+// Ids are the only memory: a service or backend keeps its id as long as it is configured, and a backend that was
+// removed keeps id and entry (it *lingers*) until no flow refers to it, so that removal breaks no connection.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "controlplane/config/config.h"
+#include "controlplane/plan/lookup_table.h"
+#include "dataplane/dataplane.h"
+
+namespace penstock {
+
+struct PlanInput {
+  Config config;                      // the file with the overrides over it
+  std::array<uint64_t, 2> hash_key{};
+  std::vector<IpAddress> snat_addresses;             // resolved: never empty for a family in use
+  std::set<std::pair<std::string, std::string>> up;  // service name, backend name; health "none" included
+  std::map<IpAddress, NextHop> next_hops;            // by backend address; absent: unresolved
+  std::set<BackendId> busy_backends;                 // live flows refer to these
+  std::set<ServiceId> busy_services;
+};
+
+// What is in the tables, and what it was computed from.
+struct PlanState {
+  ForwardingState forwarding;
+  std::map<ServiceId, std::vector<LookupMember>> members;  // absent: not known (after a restart)
+};
+
+struct Plan {
+  Delta delta;
+  PlanState next;                                    // the state once delta is applied
+  std::map<std::string, ServiceId> service_ids;      // by name
+  std::map<std::pair<std::string, std::string>, BackendId> backend_ids;  // by service name, backend name
+  bool changes_anything = false;
+};
+
+// kConflict when the tables have no room (max_services, max_backends), naming the key to raise.
+Result<Plan> make_plan(const PlanState& current, const PlanInput& input);
+
+// 128-bit key from the configuration's seed text: the same text gives the same key on every appliance.
+std::array<uint64_t, 2> hash_key_from_seed(const std::string& seed);
+
+}  // namespace penstock

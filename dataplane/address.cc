@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text forms of addresses; parsing and printing are the C library's inet_pton and inet_ntop.
+#include "dataplane/address.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace penstock {
+
+std::string_view to_string(Family family) {
+  return family == Family::kIpv4 ? "IPv4" : "IPv6";
+}
+
+std::string_view to_string(Protocol protocol) {
+  return protocol == Protocol::kTcp ? "tcp" : "udp";
+}
+
+std::optional<IpAddress> IpAddress::parse(std::string_view text) {
+  const std::string terminated(text);
+  IpAddress address;
+  if (inet_pton(AF_INET, terminated.c_str(), address.bytes.data()) == 1) return address;
+  address.family = Family::kIpv6;
+  if (inet_pton(AF_INET6, terminated.c_str(), address.bytes.data()) == 1) return address;
+  return std::nullopt;
+}
+
+std::optional<Endpoint> Endpoint::parse(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+
+  const auto address = IpAddress::parse(host);
+  if (!address || address->is_ipv4() == bracketed) return std::nullopt;
+  uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (error != std::errc() || end != digits.data() + digits.size() || port == 0) {
+    return std::nullopt;
+  }
+  return Endpoint{*address, port};
+}
+
+std::string to_string(const IpAddress& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(address.is_ipv4() ? AF_INET : AF_INET6, address.bytes.data(), text.data(),
+            text.size());
+  return text.data();
+}
+
+std::string to_string(const Endpoint& endpoint) {
+  const std::string address = to_string(endpoint.address);
+  return endpoint.address.is_ipv4() ? fmt::format("{}:{}", address, endpoint.port)
+                                    : fmt::format("[{}]:{}", address, endpoint.port);
+}
+
+std::string to_string(const MacAddress& mac) {
+  return fmt::format("{:02x}", fmt::join(mac.bytes, ":"));
+}
+
+}  // namespace penstock

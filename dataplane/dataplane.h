@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one interface that the control plane sees of a dataplane, whatever its driver.
+//
+// The control plane computes a whole ForwardingState (a value) and hands over the Delta that leads to it; the
+// driver writes it into the tables that packets are forwarded by and swaps generations, so that a packet sees the
+// old state or the new one. Calls come from one thread. Nothing here is on the packet path.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/address.h"
+#include "dataplane/result.h"
+
+namespace penstock {
+
+// Ids are places in the tables: 1 .. max - 1; 0 is none. A flow refers to its service and backend by id, so an
+// id keeps its meaning as long as a flow may refer to it.
+using ServiceId = uint16_t;
+using BackendId = uint16_t;
+
+constexpr uint32_t kLookupTableSlots = 65537;  // prime, as Maglev wants; PS_LOOKUP_SLOTS in the core
+
+// Slot to backend id, kLookupTableSlots long; 0 where no backend may take a client.
+using LookupTable = std::vector<BackendId>;
+
+// How a frame reaches a backend: out of which interface, with which MAC addresses.
+struct NextHop {
+  uint32_t interface_index = 0;
+  MacAddress source;
+  MacAddress destination;
+  bool operator==(const NextHop&) const = default;
+};
+
+struct BackendEntry {
+  Protocol protocol = Protocol::kTcp;
+  Endpoint endpoint;
+  std::optional<NextHop> next_hop;  // nullopt: unresolved, its packets are dropped and counted
+  bool operator==(const BackendEntry&) const = default;
+};
+
+struct ServiceEntry {
+  Protocol protocol = Protocol::kTcp;
+  Endpoint vip;
+  uint8_t client_prefix_bits = 32;  // of the VIP's family
+  uint8_t lookup_table = 0;         // 0 or 1: which of the service's two lookup tables is in use
+  bool operator==(const ServiceEntry&) const = default;
+};
+
+// What is the same for every packet.
+struct ForwardingSettings {
+  std::array<uint64_t, 2> hash_key{};        // SipHash key of client hashes (plan/hash_key.h)
+  std::vector<IpAddress> snat_addresses;     // at most 16 of each family
+  uint16_t snat_port_first = 0;
+  uint16_t snat_port_last = 0;               // inclusive
+  std::chrono::milliseconds tcp_half_open_timeout{};
+  std::chrono::milliseconds tcp_established_timeout{};
+  std::chrono::milliseconds tcp_closing_timeout{};
+  std::chrono::milliseconds udp_half_open_timeout{};
+  std::chrono::milliseconds udp_established_timeout{};
+  bool operator==(const ForwardingSettings&) const = default;
+};
+
+struct ForwardingState {
+  ForwardingSettings settings;
+  std::map<ServiceId, ServiceEntry> services;
+  std::map<BackendId, BackendEntry> backends;
+  bool operator==(const ForwardingState&) const = default;
+};
+
+struct Delta {
+  ForwardingState next;
+  // New contents for the lookup tables that `next` refers to and the state before did not use:
+  // written into the table that next.services[id].lookup_table names.
+  std::map<ServiceId, LookupTable> lookup_tables;
+};
+
+struct TrafficCounters {
+  uint64_t packets_to_backend = 0;
+  uint64_t bytes_to_backend = 0;  // IP bytes
+  uint64_t packets_to_client = 0;
+  uint64_t bytes_to_client = 0;
+  uint64_t new_flows = 0;
+};
+
+// Since the tables were made; they outlive the control plane.
+struct CounterSnapshot {
+  std::map<ServiceId, TrafficCounters> services;
+  std::map<BackendId, TrafficCounters> backends;
+  // Reason name (core/reasons.h) to count, only those that are not 0. Service 0: no service could be told.
+  std::map<ServiceId, std::map<std::string, uint64_t>> dropped;
+  std::map<ServiceId, std::map<std::string, uint64_t>> passed;  // punted to the kernel
+};
+
+struct FlowCounts {
+  uint64_t half_open = 0;
+  uint64_t established = 0;
+  uint64_t closing = 0;
+};
+
+// Live flows, from one pass over the flow tables (tens of milliseconds at a million entries).
+struct FlowSnapshot {
+  std::map<ServiceId, FlowCounts> services;
+  std::map<BackendId, FlowCounts> backends;
+  uint64_t capacity = 0;  // of both families together
+};
+
+// The dataplane's own way from a client to a backend, for `explain`: it reads the tables that packets read.
+struct Explanation {
+  uint64_t client_hash = 0;
+  uint32_t slot = 0;
+  BackendId backend = 0;  // 0: none may take a client
+};
+
+struct InterfaceStatus {
+  std::string name;
+  std::string attach_mode;  // "native", "generic"
+  std::string degraded;     // why it is not native; empty: it is
+};
+
+struct DataplaneStatus {
+  std::string driver;
+  std::vector<InterfaceStatus> interfaces;
+  bool adopted = false;  // the tables were found and taken over, not made anew
+};
+
+struct TableSizes {
+  uint32_t flow_table_entries = 0;  // for each family
+  uint32_t max_services = 0;
+  uint32_t max_backends = 0;
+};
+
+class Dataplane {
+ public:
+  virtual ~Dataplane() = default;
+
+  // What the tables hold now; empty in tables made anew. Read once, after a start, to plan from.
+  virtual ForwardingState current() const = 0;
+  // Returns when no packet is forwarded by the state before any more. On failure that state stays.
+  virtual Result<void> apply(const Delta& delta) = 0;
+
+  virtual CounterSnapshot counters() const = 0;
+  virtual FlowSnapshot flows() const = 0;
+  virtual Explanation explain(ServiceId service, const IpAddress& client) const = 0;
+  virtual DataplaneStatus status() const = 0;
+
+  // Ends forwarding for good: detaches and removes everything that outlives the process.
+  virtual Result<void> remove() = 0;
+};
+
+}  // namespace penstock
