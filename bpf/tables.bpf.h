@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// The tables' home under XDP: mmapable array maps, and the core's accessors over them. The loader sets their sizes, and
+// the constants below from which the program computes places.
+#pragma once
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "dataplane/core/access.h"
+
+#define PS_TABLE(name, element)       \
+  struct {                            \
+    __uint(type, BPF_MAP_TYPE_ARRAY); \
+    __uint(map_flags, BPF_F_MMAPABLE); \
+    __uint(max_entries, 1);           \
+    __type(key, __u32);               \
+    __type(value, element);           \
+  } name SEC(".maps")
+
+PS_TABLE(control, struct ps_control);
+PS_TABLE(settings, struct ps_settings);
+PS_TABLE(service_index, __u64);  // four 16-bit ids an element: array elements are 8 bytes apart
+PS_TABLE(services, struct ps_service);
+PS_TABLE(backends, struct ps_backend);
+PS_TABLE(lookup_tables, struct ps_lookup_table);
+PS_TABLE(flow_index4, struct ps_flow_index);
+PS_TABLE(flow_index6, struct ps_flow_index);
+PS_TABLE(flows4, struct ps_flow_set);
+PS_TABLE(flows6, struct ps_flow_set);
+PS_TABLE(service_traffic, struct ps_traffic);
+PS_TABLE(backend_traffic, struct ps_traffic);
+PS_TABLE(reasons, struct ps_reason_counts);
+
+const volatile __u32 max_services = 2;
+const volatile __u32 max_backends = 2;
+const volatile __u32 index_sets = 1;
+const volatile __u32 flow4_sets = 1;
+const volatile __u32 flow6_sets = 1;
+
+// The maps are global: there is nothing to hold.
+struct ps_tables {
+  char none;
+};
+
+#define PS_ELEMENT(map, place)                 \
+  ({                                           \
+    const __u32 key_ = (place);                \
+    bpf_map_lookup_elem(&(map), &key_);        \
+  })
+
+PS_INLINE struct ps_control *ps_control(const struct ps_tables *tables) {
+  return PS_ELEMENT(control, 0);
+}
+
+PS_INLINE struct ps_settings *ps_settings(const struct ps_tables *tables, __u32 generation) {
+  return PS_ELEMENT(settings, generation);
+}
+
+PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables) {
+  return max_services * 4;
+}
+
+PS_INLINE __u16 *ps_service_index(const struct ps_tables *tables, __u32 generation, __u32 slot) {
+  __u16 *four = PS_ELEMENT(service_index, generation * max_services + slot / 4);
+  return four ? four + slot % 4 : 0;
+}
+
+PS_INLINE struct ps_service *ps_service(const struct ps_tables *tables, __u32 generation,
+                                        __u32 id) {
+  return id < max_services ? PS_ELEMENT(services, generation * max_services + id) : 0;
+}
+
+PS_INLINE struct ps_backend *ps_backend(const struct ps_tables *tables, __u32 generation,
+                                        __u32 id) {
+  return id < max_backends ? PS_ELEMENT(backends, generation * max_backends + id) : 0;
+}
+
+PS_INLINE struct ps_lookup_table *ps_lookup_table(const struct ps_tables *tables, __u32 service,
+                                                  __u32 which) {
+  return PS_ELEMENT(lookup_tables, service * 2 + which);
+}
+
+PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables) {
+  return index_sets;
+}
+
+PS_INLINE struct ps_flow_index *ps_index_set(const struct ps_tables *tables, int family,
+                                             __u32 set) {
+  return family == PS_IPV4 ? PS_ELEMENT(flow_index4, set) : PS_ELEMENT(flow_index6, set);
+}
+
+PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family) {
+  return family == PS_IPV4 ? flow4_sets : flow6_sets;
+}
+
+PS_INLINE struct ps_flow_set *ps_flow_set(const struct ps_tables *tables, int family, __u32 set) {
+  return family == PS_IPV4 ? PS_ELEMENT(flows4, set) : PS_ELEMENT(flows6, set);
+}
+
+PS_INLINE struct ps_traffic *ps_service_traffic(const struct ps_tables *tables, __u32 worker,
+                                                __u32 id) {
+  return id < max_services ? PS_ELEMENT(service_traffic, worker * max_services + id) : 0;
+}
+
+PS_INLINE struct ps_traffic *ps_backend_traffic(const struct ps_tables *tables, __u32 worker,
+                                                __u32 id) {
+  return id < max_backends ? PS_ELEMENT(backend_traffic, worker * max_backends + id) : 0;
+}
+
+PS_INLINE struct ps_reason_counts *ps_reasons(const struct ps_tables *tables, __u32 worker,
+                                              __u32 service) {
+  return service < max_services ? PS_ELEMENT(reasons, worker * max_services + service) : 0;
+}

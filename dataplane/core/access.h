@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// How the core reaches its tables: accessors that each driver defines once, for its home of the tables (BPF array maps,
+// mapped memory). Each answers a pointer or, outside the table's size, nothing.
+//
+// A driver defines struct ps_tables and these functions, then includes core/walk.h.
+#pragma once
+
+#include "dataplane/core/tables.h"
+
+struct ps_tables;
+
+PS_INLINE struct ps_control *ps_control(const struct ps_tables *tables);
+PS_INLINE struct ps_settings *ps_settings(const struct ps_tables *tables, __u32 generation);
+
+// Ids count from 1; `slot` is a place in the service index (max_services x 4 of them).
+PS_INLINE __u16 *ps_service_index(const struct ps_tables *tables, __u32 generation, __u32 slot);
+PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables);
+PS_INLINE struct ps_service *ps_service(const struct ps_tables *tables, __u32 generation, __u32 id);
+PS_INLINE struct ps_backend *ps_backend(const struct ps_tables *tables, __u32 generation, __u32 id);
+PS_INLINE struct ps_lookup_table *ps_lookup_table(const struct ps_tables *tables, __u32 service, __u32 which);
+
+PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables);
+PS_INLINE struct ps_flow_index *ps_index_set(const struct ps_tables *tables, int family, __u32 set);
+PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family);
+PS_INLINE struct ps_flow_set *ps_flow_set(const struct ps_tables *tables, int family, __u32 set);
+
+PS_INLINE struct ps_traffic *ps_service_traffic(const struct ps_tables *tables, __u32 worker, __u32 id);
+PS_INLINE struct ps_traffic *ps_backend_traffic(const struct ps_tables *tables, __u32 worker, __u32 id);
+PS_INLINE struct ps_reason_counts *ps_reasons(const struct ps_tables *tables, __u32 worker, __u32 service);

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// A place, a source port and an index entry for a new flow.
+//
+// The candidates are ports of the pool in an order that the client's keyed hash gives (RFC 6056: hard to guess from
+// outside). Each names a set: if a place there is free and no live flow has the same return tuple, the port is ours. Two
+// processors that take the same port at once both see it after publication, and retreat.
+#pragma once
+
+#include "dataplane/core/flow.h"
+
+#define PS_PORT_TRIES 64       // ports tried before the pool counts as exhausted
+#define PS_FULL_SETS_TRIES 16  // full sets met before the table counts as full
+
+struct ps_new_flow {
+  struct ps_client_tuple client;
+  __u64 client_hash;  // ps_client_tuple_hash
+  __u64 client_hop;
+  __u32 now;
+  __u16 backend;
+  __u8 protocol;
+  // Filled while a place is looked for:
+  __u8 snat;        // place in settings->snat
+  __u16 snat_port;  // host order
+  __u16 way;
+  __u32 set;
+  __u32 full_sets;  // met so far
+  __u64 random;     // the state of the client's order of ports
+};
+
+PS_INLINE int ps_has_return_tuple(const struct ps_flow *flow, __u64 word,
+                                  const struct ps_new_flow *wanted) {
+  return ps_flow_snat(word) == wanted->snat && ps_host16(flow->snat_port) == wanted->snat_port &&
+         flow->backend == wanted->backend;
+}
+
+enum ps_place_result { PS_PLACE_TAKEN, PS_PLACE_TUPLE_IN_USE, PS_PLACE_SET_FULL };
+
+// Which way of the set the flow may have: one that is over, else one that is evictable. It goes to wanted->way.
+PS_INLINE enum ps_place_result ps_pick_way(const struct ps_settings *settings, int family,
+                                           struct ps_flow_set *set, struct ps_new_flow *wanted) {
+  int over = -1;
+  int evictable = -1;
+  for (int way = 0; way < (int)ps_flow_ways(family); way++) {
+    const struct ps_flow *flow = ps_flow_way(set, family, (__u32)way);
+    const __u64 word = ps_flow_load(&flow->word);
+    if (ps_flow_is_over(settings, word, wanted->now)) {
+      over = way;
+      continue;
+    }
+    const int gives_way = ps_flow_is_evictable(word, wanted->now);
+    if (gives_way) evictable = way;
+    if (!ps_has_return_tuple(flow, word, wanted)) continue;
+    if (!gives_way) return PS_PLACE_TUPLE_IN_USE;
+    over = way;
+    break;
+  }
+  const int way = over >= 0 ? over : evictable;
+  wanted->way = (__u16)way;
+  return way >= 0 ? PS_PLACE_TAKEN : PS_PLACE_SET_FULL;
+}
+
+// Another live flow with our return tuple: taken by another processor at the same time.
+PS_INLINE int ps_is_contested(const struct ps_settings *settings, int family,
+                              struct ps_flow_set *set, const struct ps_flow *ours,
+                              const struct ps_new_flow *wanted) {
+  for (__u32 way = 0; way < ps_flow_ways(family); way++) {
+    const struct ps_flow *flow = ps_flow_way(set, family, way);
+    const __u64 word = ps_flow_load(&flow->word);
+    if (flow != ours && !ps_flow_is_over(settings, word, wanted->now) &&
+        ps_has_return_tuple(flow, word, wanted)) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+PS_INLINE void ps_write_flow(int family, struct ps_flow *flow, const struct ps_new_flow *wanted) {
+  flow->client_hop = wanted->client_hop;
+  flow->client_word0 = wanted->client.address.word[0];
+  flow->client_port = wanted->client.port;
+  flow->snat_port = ps_wire16(wanted->snat_port);
+  flow->service = wanted->client.service;
+  flow->backend = wanted->backend;
+  flow->expected_ack.raw = 0;
+  if (family == PS_IPV6) ((struct ps_flow6 *)flow)->client = wanted->client.address;
+}
+
+// Claims a way of the set, writes the flow and publishes it as half-open; the exchange orders the writes before it.
+PS_INLINE enum ps_place_result ps_take_place(const struct ps_settings *settings, int family,
+                                             struct ps_flow_set *set, struct ps_new_flow *wanted) {
+  const enum ps_place_result result = ps_pick_way(settings, family, set, wanted);
+  if (result != PS_PLACE_TAKEN) return result;
+
+  struct ps_flow *flow = ps_flow_way(set, family, wanted->way);
+  const __u64 before = ps_flow_load(&flow->word);
+  const __u32 flags = wanted->protocol == PS_UDP ? PS_FLOW_UDP : 0;
+  const __u64 uses = (before >> 56) + 1;
+  const __u64 claimed = ps_flow_word(wanted->now, PS_FLOW_CLAIMED, flags, wanted->snat, uses);
+  const __u64 open = ps_flow_word(wanted->now, PS_FLOW_HALF_OPEN, flags, wanted->snat, uses);
+  if (!ps_flow_is_over(settings, before, wanted->now) &&
+      !ps_flow_is_evictable(before, wanted->now)) {
+    return PS_PLACE_TUPLE_IN_USE;
+  }
+  if (__sync_val_compare_and_swap(&flow->word, before, claimed) != before) {
+    return PS_PLACE_TUPLE_IN_USE;
+  }
+  ps_write_flow(family, flow, wanted);
+  if (__sync_val_compare_and_swap(&flow->word, claimed, open) != claimed) {
+    return PS_PLACE_TUPLE_IN_USE;
+  }
+  if (!ps_is_contested(settings, family, set, flow, wanted)) return PS_PLACE_TAKEN;
+  __sync_val_compare_and_swap(&flow->word, open, 0);
+  return PS_PLACE_TUPLE_IN_USE;
+}
+
+PS_INLINE enum ps_place_result ps_try_port_of(const struct ps_tables *tables,
+                                              const struct ps_settings *settings, int family,
+                                              const struct ps_backend *backend,
+                                              struct ps_new_flow *wanted) {
+  const int v6 = family == PS_IPV6;
+  const __u64 random = ps_mix(wanted->random + 0x9e3779b97f4a7c15ULL);
+  wanted->random = random;
+  wanted->snat_port = (__u16)(settings->snat_port_first +
+                              ps_scale((__u32)random, settings->snat_port_count));
+  wanted->snat = (__u8)(ps_scale((__u32)(random >> 32), settings->snat_count[v6]) &
+                        (PS_MAX_SNAT_ADDRESSES - 1));
+  const __u64 hash = ps_return_tuple_hash(
+      settings, family, &backend->address, backend->port, &settings->snat[v6][wanted->snat],
+      ps_wire16(wanted->snat_port), wanted->protocol);
+  wanted->set = ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family));
+  struct ps_flow_set *set = ps_flow_set(tables, family, wanted->set);
+  if (!set) return PS_PLACE_SET_FULL;
+  const enum ps_place_result result = ps_take_place(settings, family, set, wanted);
+  wanted->full_sets += result == PS_PLACE_SET_FULL;
+  return result;
+}
+
+// The next port of the client's order, and a place in the set that it names (enum ps_place_result).
+PS_CALL int ps_try_port(const struct ps_tables *tables, const struct ps_settings *settings,
+                        int family, const struct ps_backend *backend, struct ps_new_flow *wanted) {
+  if (!tables || !settings || !backend || !wanted) return PS_PLACE_SET_FULL;
+  return family == PS_IPV4 ? ps_try_port_of(tables, settings, PS_IPV4, backend, wanted)
+                           : ps_try_port_of(tables, settings, PS_IPV6, backend, wanted);
+}
+
+PS_INLINE enum ps_reason ps_place_flow(const struct ps_tables *tables,
+                                       const struct ps_settings *settings, int family,
+                                       const struct ps_backend *backend,
+                                       struct ps_new_flow *wanted) {
+  wanted->random = wanted->client_hash ^ settings->hash_key[1];
+  for (int tries = 0; tries < PS_PORT_TRIES; tries++) {
+    if (ps_try_port(tables, settings, family, backend, wanted) == PS_PLACE_TAKEN) {
+      return PS_REASON_NONE;
+    }
+    if (wanted->full_sets == PS_FULL_SETS_TRIES) break;
+  }
+  return wanted->full_sets ? PS_REASON_flow_table_full : PS_REASON_snat_ports_exhausted;
+}
+
+// An index word may be taken over when its flow is over, or stands there no more.
+PS_INLINE int ps_index_is_stale(const struct ps_tables *tables, const struct ps_settings *settings,
+                                int family, __u64 entry, __u32 now) {
+  const struct ps_flow *flow = ps_flow_at(tables, family, ps_index_place(entry) - 1);
+  if (!flow || ps_flow_is_over(settings, ps_flow_load(&flow->word), now)) return 1;
+  const __u64 hash = ps_client_tuple_hash(settings, family, ps_flow_client(family, flow),
+                                          flow->client_port, flow->service);
+  return ps_index_tag(hash) != ps_index_tag(entry);
+}
+
+PS_INLINE __u64 ps_new_flow_place(int family, const struct ps_new_flow *wanted) {
+  return (__u64)wanted->set * ps_flow_ways(family) + wanted->way;
+}
+
+PS_INLINE int ps_index_flow_of(const struct ps_tables *tables, const struct ps_settings *settings,
+                               int family, const struct ps_new_flow *wanted) {
+  const __u64 entry = (ps_index_tag(wanted->client_hash) << PS_INDEX_PLACE_BITS) |
+                      (ps_new_flow_place(family, wanted) + 1);
+  for (int i = 0; i < 2 * PS_INDEX_WAYS; i++) {
+    struct ps_flow_index *set = ps_index_set(
+        tables, family, ps_index_choice(tables, wanted->client_hash, i >= PS_INDEX_WAYS));
+    if (!set) return 0;
+    __u64 *word = &set->word[i & (PS_INDEX_WAYS - 1)];
+    const __u64 before = ps_flow_load(word);
+    if (before != 0 && !ps_index_is_stale(tables, settings, family, before, wanted->now)) continue;
+    if (__sync_val_compare_and_swap(word, before, entry) == before) return 1;
+  }
+  return 0;
+}
+
+// Makes the flow findable from the client's side. 0: both its sets are full of live flows.
+PS_CALL int ps_index_flow(const struct ps_tables *tables, const struct ps_settings *settings,
+                          int family, const struct ps_new_flow *wanted) {
+  if (!tables || !settings || !wanted) return 0;
+  return family == PS_IPV4 ? ps_index_flow_of(tables, settings, PS_IPV4, wanted)
+                           : ps_index_flow_of(tables, settings, PS_IPV6, wanted);
+}
+
+// The same client opens its flow to the same backend anew: place and port are kept.
+PS_INLINE void ps_reopen_flow(struct ps_flow *flow, __u32 now) {
+  const __u64 word = ps_flow_load(&flow->word);
+  __sync_val_compare_and_swap(
+      &flow->word, word,
+      ps_flow_word(now, PS_FLOW_HALF_OPEN, 0, ps_flow_snat(word), word >> 56));
+}
+
+PS_INLINE void ps_free_flow(struct ps_flow *flow) {
+  const __u64 word = ps_flow_load(&flow->word);
+  __sync_val_compare_and_swap(&flow->word, word, ps_flow_word(0, PS_FLOW_FREE, 0, 0, word >> 56));
+}
+
+// The client's new flow, found by its place (ps_new_flow_place), or why there is none (enum ps_reason). When two
+// processors open the same flow at once, both come to the one that the index names first.
+PS_CALL int ps_create_flow(const struct ps_tables *tables, const struct ps_settings *settings,
+                           int family, const struct ps_backend *backend,
+                           struct ps_new_flow *wanted) {
+  if (!tables || !settings || !backend || !wanted) return PS_REASON_tables_unreadable;
+  const enum ps_reason reason = ps_place_flow(tables, settings, family, backend, wanted);
+  if (reason) return reason;
+  struct ps_flow *flow = ps_flow_at(tables, family, ps_new_flow_place(family, wanted));
+  if (!flow) return PS_REASON_tables_unreadable;
+  if (!ps_index_flow(tables, settings, family, wanted)) {
+    ps_free_flow(flow);
+    return PS_REASON_flow_table_full;
+  }
+  return PS_REASON_NONE;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// Whose packet it is: a client's to a service, a backend's answer to a port of ours, or the kernel's.
+#pragma once
+
+#include "dataplane/core/access.h"
+#include "dataplane/core/packet.h"
+#include "dataplane/core/select.h"
+
+// What the walk learns of a packet on its way to the rewrite.
+struct ps_route {
+  const struct ps_settings *settings;
+  const struct ps_service *service;
+  const struct ps_backend *backend;
+  struct ps_flow *flow;
+  __u32 generation;
+  __u32 snat;       // place in settings->snat
+  __u32 interface;  // place in settings->interfaces where the packet came in
+  __u16 service_id;  // 0: not known
+  __u16 backend_id;
+  __u8 to_backend;
+  __u8 is_new;
+};
+
+// A frame sent to another station (flooded by a switch, or met by a promiscuous interface) is not ours to forward.
+PS_INLINE int ps_find_interface(const struct ps_frame *frame, const struct ps_packet *packet,
+                                struct ps_route *route) {
+  for (__u32 i = 0; i < PS_MAX_INTERFACES; i++) {
+    const struct ps_interface *interface = &route->settings->interfaces[i];
+    if (interface->index == 0) return 0;
+    if (interface->index != frame->interface_index) continue;
+    route->interface = i;
+    return interface->mac == ps_load_mac(packet->ethernet->destination);
+  }
+  return 0;
+}
+
+PS_INLINE int ps_is_to_snat_port(int family, const struct ps_packet *packet,
+                                 struct ps_route *route) {
+  const struct ps_settings *settings = route->settings;
+  const __u16 port = ps_host16(packet->udp->destination_port);
+  if ((__u16)(port - settings->snat_port_first) >= settings->snat_port_count) return 0;
+  const int v6 = family == PS_IPV6;
+  for (__u32 i = 0; i < PS_MAX_SNAT_ADDRESSES && i < settings->snat_count[v6]; i++) {
+    if (ps_same_address(family, &settings->snat[v6][i], packet->destination)) {
+      route->snat = i;
+      return 1;
+    }
+  }
+  return 0;
+}
+
+PS_INLINE __u8 *ps_hops_left(int family, const struct ps_packet *packet) {
+  return family == PS_IPV4 ? &packet->ipv4->ttl : &packet->ipv6->hop_limit;
+}
+
+PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
+                                              const struct ps_frame *frame, int family,
+                                              const struct ps_packet *packet,
+                                              struct ps_route *route) {
+  const struct ps_control *control = ps_control(tables);
+  if (!control) return PS_REASON_tables_unreadable;
+  route->generation = *(const volatile __u32 *)&control->generation & 1;
+  route->settings = ps_settings(tables, route->generation);
+  if (!route->settings) return PS_REASON_tables_unreadable;
+  if (!ps_find_interface(frame, packet, route)) return PS_REASON_not_ours;
+
+  if (!ps_is_to_snat_port(family, packet, route)) {
+    route->to_backend = 1;
+    route->service_id = ps_find_service(tables, route->generation, family, packet->destination,
+                                        packet->udp->destination_port, packet->protocol);
+    if (!route->service_id) return PS_REASON_not_ours;
+    route->service = ps_service(tables, route->generation, route->service_id);
+    if (!route->service) return PS_REASON_tables_unreadable;
+  }
+  return *ps_hops_left(family, packet) > 1 ? PS_REASON_NONE : PS_REASON_ttl_expired;
+}

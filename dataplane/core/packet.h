@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// From a frame's bytes to a packet: headers found and checked, nothing changed.
+//
+// The cursor is the only way to a frame's bytes: it gives a header that lies inside the frame, or nothing. IPv4 options
+// are stepped over; fragments and IPv6 extension headers are the kernel's.
+#pragma once
+
+#include "dataplane/core/reasons.h"
+#include "dataplane/core/types.h"
+
+// What a driver hands to the walk. Time is an argument: the core has no clock.
+struct ps_frame {
+  __u8 *data;
+  __u8 *end;              // of the bytes that can be read: the headers have to be among them
+  __u32 length_bytes;     // of the whole frame
+  __u32 interface_index;  // the kernel's, where it came in
+  __u32 worker;           // whose counters are written
+  __u32 now_ticks;        // monotonic, see PS_TICK_SHIFT
+};
+
+struct PS_WIRE ps_ethernet {
+  __u8 destination[6];
+  __u8 source[6];
+  struct ps_be16 type;
+};
+PS_SIZE_IS(struct ps_ethernet, 14);
+
+struct PS_WIRE ps_ipv4 {
+  __u8 version_and_words;
+  __u8 tos;
+  struct ps_be16 total_length;
+  struct ps_be16 identification;
+  struct ps_be16 fragment;
+  __u8 ttl;
+  __u8 protocol;
+  struct ps_be16 checksum;
+  struct ps_be32 source;
+  struct ps_be32 destination;
+};
+PS_SIZE_IS(struct ps_ipv4, 20);
+
+struct PS_WIRE ps_ipv6 {
+  struct ps_be32 version_class_flow;
+  struct ps_be16 payload_length;
+  __u8 next_header;
+  __u8 hop_limit;
+  struct ps_address source;
+  struct ps_address destination;
+};
+PS_SIZE_IS(struct ps_ipv6, 40);
+
+struct PS_WIRE ps_tcp {
+  struct ps_be16 source_port;
+  struct ps_be16 destination_port;
+  struct ps_be32 sequence;
+  struct ps_be32 acknowledgement;
+  __u8 header_words;
+  __u8 flags;
+  struct ps_be16 window;
+  struct ps_be16 checksum;
+  struct ps_be16 urgent;
+};
+PS_SIZE_IS(struct ps_tcp, 20);
+
+struct PS_WIRE ps_udp {
+  struct ps_be16 source_port;
+  struct ps_be16 destination_port;
+  struct ps_be16 length;
+  struct ps_be16 checksum;
+};
+PS_SIZE_IS(struct ps_udp, 8);
+
+enum { PS_TCP_FIN = 0x01, PS_TCP_SYN = 0x02, PS_TCP_RST = 0x04, PS_TCP_ACK = 0x10 };
+
+#define PS_ETHERTYPE_IPV4 0x0800
+#define PS_ETHERTYPE_IPV6 0x86dd
+#define PS_IPV4_FRAGMENTED 0x3fff  // more fragments, or an offset
+
+// The ports open both transport headers at the same place.
+struct ps_packet {
+  struct ps_ethernet *ethernet;
+  struct ps_ipv4 *ipv4;       // by family
+  struct ps_ipv6 *ipv6;
+  struct ps_udp *udp;         // by protocol; its ports are TCP's too
+  struct ps_tcp *tcp;         // nothing for UDP
+  struct ps_address *source;  // IPv4: only the first word is there
+  struct ps_address *destination;
+  __u32 ip_bytes;
+  __u8 protocol;
+  __u8 tcp_flags;
+};
+
+struct ps_cursor {
+  __u8 *at;
+  __u8 *end;
+};
+
+PS_INLINE void *ps_take(struct ps_cursor *cursor, __u32 bytes) {
+  __u8 *header = cursor->at;
+  if (header + bytes > cursor->end) return 0;
+  cursor->at = header + bytes;
+  return header;
+}
+
+// 0: not IP, or too short to tell.
+PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
+  struct ps_cursor cursor = {frame->data, frame->end};
+  const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
+  if (!ethernet) return 0;
+  if (ps_same16(ethernet->type, ps_wire16(PS_ETHERTYPE_IPV4))) return PS_IPV4;
+  if (ps_same16(ethernet->type, ps_wire16(PS_ETHERTYPE_IPV6))) return PS_IPV6;
+  return 0;
+}
+
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
+                                                   struct ps_cursor *cursor,
+                                                   struct ps_packet *packet) {
+  struct ps_ipv4 *ip = (struct ps_ipv4 *)ps_take(cursor, sizeof *ip);
+  if (!ip) return PS_REASON_truncated;
+  const __u32 header_bytes = (ip->version_and_words & 0x0fu) * 4;
+  const __u32 ip_bytes = ps_host16(ip->total_length);
+  if (ip->version_and_words >> 4 != 4 || header_bytes < sizeof *ip || ip_bytes < header_bytes) {
+    return PS_REASON_malformed;
+  }
+  if (ip_bytes + sizeof(struct ps_ethernet) > frame->length_bytes) return PS_REASON_truncated;
+  if (!ps_take(cursor, header_bytes - (__u32)sizeof *ip)) return PS_REASON_truncated;
+  packet->ipv4 = ip;
+  packet->source = (struct ps_address *)&ip->source;
+  packet->destination = (struct ps_address *)&ip->destination;
+  packet->ip_bytes = ip_bytes;
+  packet->protocol = ip->protocol;
+  if (ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENTED).raw) return PS_REASON_fragment;
+  return PS_REASON_NONE;
+}
+
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
+                                                   struct ps_cursor *cursor,
+                                                   struct ps_packet *packet) {
+  struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(cursor, sizeof *ip);
+  if (!ip) return PS_REASON_truncated;
+  if (ps_host32(ip->version_class_flow) >> 28 != 6) return PS_REASON_malformed;
+  packet->ip_bytes = (__u32)sizeof *ip + ps_host16(ip->payload_length);
+  if (packet->ip_bytes + sizeof(struct ps_ethernet) > frame->length_bytes) {
+    return PS_REASON_truncated;
+  }
+  packet->ipv6 = ip;
+  packet->source = &ip->source;
+  packet->destination = &ip->destination;
+  packet->protocol = ip->next_header;
+  return ip->next_header == 44 ? PS_REASON_fragment : PS_REASON_NONE;
+}
+
+// The transport header has to lie inside what the IP header says is there, not only inside the frame.
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor,
+                                                        __u32 payload_bytes,
+                                                        struct ps_packet *packet) {
+  if (packet->protocol == PS_UDP) {
+    struct ps_udp *udp = (struct ps_udp *)ps_take(cursor, sizeof *udp);
+    if (!udp || payload_bytes < sizeof *udp) return PS_REASON_truncated;
+    const __u32 udp_bytes = ps_host16(udp->length);
+    if (udp_bytes < sizeof *udp || udp_bytes > payload_bytes) return PS_REASON_malformed;
+    packet->udp = udp;
+    return PS_REASON_NONE;
+  }
+  if (packet->protocol != PS_TCP) return PS_REASON_not_ours;
+  struct ps_tcp *tcp = (struct ps_tcp *)ps_take(cursor, sizeof *tcp);
+  if (!tcp || payload_bytes < sizeof *tcp) return PS_REASON_truncated;
+  const __u32 tcp_bytes = (tcp->header_words >> 4) * 4u;
+  if (tcp_bytes < sizeof *tcp || tcp_bytes > payload_bytes) return PS_REASON_malformed;
+  packet->tcp = tcp;
+  packet->udp = (struct ps_udp *)tcp;
+  packet->tcp_flags = tcp->flags;
+  return PS_REASON_NONE;
+}
+
+// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP or UDP; else says why
+// not. Frames to a group of stations are never forwarded.
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int family,
+                                              struct ps_packet *packet) {
+  struct ps_cursor cursor = {frame->data, frame->end};
+  packet->ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *packet->ethernet);
+  if (!packet->ethernet) return PS_REASON_truncated;
+  if (packet->ethernet->destination[0] & 1) return PS_REASON_not_ours;
+  const enum ps_reason reason = family == PS_IPV4 ? ps_parse_ipv4(frame, &cursor, packet)
+                                                  : ps_parse_ipv6(frame, &cursor, packet);
+  if (reason) return reason;
+  const __u32 header_bytes = family == PS_IPV4
+                                 ? (packet->ipv4->version_and_words & 0x0fu) * 4
+                                 : (__u32)sizeof(struct ps_ipv6);
+  return ps_parse_transport(&cursor, packet->ip_bytes - header_bytes, packet);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// Which service a packet is for, and which backend a client gets.
+#pragma once
+
+#include "dataplane/core/access.h"
+#include "dataplane/core/siphash.h"
+
+// Spreads a word over 64 bits: two multiplications (the constants are MurmurHash3's finaliser).
+PS_INLINE __u64 ps_mix(__u64 x) {
+  x ^= x >> 33;
+  x *= 0xff51afd7ed558ccdULL;
+  x ^= x >> 33;
+  x *= 0xc4ceb9fe1a85ec53ULL;
+  x ^= x >> 33;
+  return x;
+}
+
+// Where the service index is searched from. Not keyed: services are the operator's, not a client's choice.
+PS_INLINE __u32 ps_service_hash(int family, const struct ps_address *vip, struct ps_be16 port,
+                                __u8 protocol) {
+  __u64 hash = vip->word[0].raw | ((__u64)port.raw << 32) | ((__u64)protocol << 48);
+  if (family == PS_IPV6) {
+    hash ^= ps_mix(ps_pair(vip->word[1], vip->word[2]) ^ ((__u64)vip->word[3].raw << 16));
+  }
+  return (__u32)(ps_mix(hash) >> 32);
+}
+
+// 0: none. The control plane places every service within PS_SERVICE_PROBES of its hash.
+PS_INLINE __u16 ps_find_service(const struct ps_tables *tables, __u32 generation, int family,
+                                const struct ps_address *vip, struct ps_be16 port,
+                                __u8 protocol) {
+  const __u32 size = ps_service_index_size(tables);
+  __u32 slot = ps_scale(ps_service_hash(family, vip, port, protocol), size);
+  for (int probe = 0; probe < PS_SERVICE_PROBES; probe++, slot++) {
+    const __u16 *id = ps_service_index(tables, generation, slot < size ? slot : slot - size);
+    if (!id || *id == 0) return 0;
+    const struct ps_service *service = ps_service(tables, generation, *id);
+    if (!service) return 0;
+    if (ps_same16(service->port, port) && service->protocol == protocol &&
+        service->family == family && ps_same_address(family, &service->vip, vip)) {
+      return *id;
+    }
+  }
+  return 0;
+}
+
+PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,
+                               const struct ps_service *service, const struct ps_address *client) {
+  struct ps_address masked;
+  masked.word[0].raw = client->word[0].raw & service->client_mask.word[0].raw;
+  if (family == PS_IPV6) {
+    for (int i = 1; i < 4; i++) {
+      masked.word[i].raw = client->word[i].raw & service->client_mask.word[i].raw;
+    }
+  }
+  return ps_siphash_address(settings->hash_key, family, &masked);
+}
+
+PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
+  return ps_scale((__u32)(client_hash >> 32), PS_LOOKUP_SLOTS);
+}
+
+// 0: nobody takes clients.
+PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables, const struct ps_settings *settings,
+                                  int family, __u16 service_id, const struct ps_service *service,
+                                  const struct ps_address *client) {
+  const struct ps_lookup_table *table =
+      ps_lookup_table(tables, service_id, service->lookup_table & 1);
+  const __u32 slot = ps_lookup_slot(ps_client_hash(settings, family, service, client));
+  if (!table || slot >= PS_LOOKUP_SLOTS) return 0;
+  return table->slots[slot];
+}

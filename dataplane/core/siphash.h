@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// SipHash-1-3 (Aumasson and Bernstein, 2012) of 4 or 16 bytes: the hash of a client's address.
+//
+// Keyed by the configuration's seed, so that nobody outside can aim at a backend, and standard, so that any other
+// implementation can tell which backend a client meets.
+#pragma once
+
+#include "dataplane/core/types.h"
+
+struct ps_sip {
+  __u64 v0, v1, v2, v3;
+};
+
+PS_INLINE __u64 ps_rotate(__u64 x, int bits) {
+  return (x << bits) | (x >> (64 - bits));
+}
+
+PS_INLINE void ps_sip_round(struct ps_sip *s) {
+  s->v0 += s->v1;
+  s->v1 = ps_rotate(s->v1, 13) ^ s->v0;
+  s->v0 = ps_rotate(s->v0, 32);
+  s->v2 += s->v3;
+  s->v3 = ps_rotate(s->v3, 16) ^ s->v2;
+  s->v0 += s->v3;
+  s->v3 = ps_rotate(s->v3, 21) ^ s->v0;
+  s->v2 += s->v1;
+  s->v1 = ps_rotate(s->v1, 17) ^ s->v2;
+  s->v2 = ps_rotate(s->v2, 32);
+}
+
+PS_INLINE void ps_sip_absorb(struct ps_sip *s, __u64 word) {
+  s->v3 ^= word;
+  ps_sip_round(s);
+  s->v0 ^= word;
+}
+
+PS_INLINE void ps_sip_begin(struct ps_sip *s, const __u64 key[2]) {
+  s->v0 = key[0] ^ 0x736f6d6570736575ULL;
+  s->v1 = key[1] ^ 0x646f72616e646f6dULL;
+  s->v2 = key[0] ^ 0x6c7967656e657261ULL;
+  s->v3 = key[1] ^ 0x7465646279746573ULL;
+}
+
+PS_INLINE __u64 ps_sip_end(struct ps_sip *s) {
+  s->v2 ^= 0xff;
+  ps_sip_round(s);
+  ps_sip_round(s);
+  ps_sip_round(s);
+  return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+
+// The address's own bytes, 4 or 16 by family.
+PS_INLINE __u64 ps_siphash_address(const __u64 key[2], int family,
+                                   const struct ps_address *address) {
+  struct ps_sip s;
+  ps_sip_begin(&s, key);
+  if (family == PS_IPV4) {
+    ps_sip_absorb(&s, address->word[0].raw | (4ULL << 56));
+  } else {
+    ps_sip_absorb(&s, ps_pair(address->word[0], address->word[1]));
+    ps_sip_absorb(&s, ps_pair(address->word[2], address->word[3]));
+    ps_sip_absorb(&s, 16ULL << 56);
+  }
+  return ps_sip_end(&s);
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// The layout of every table, once for the XDP program, the DPDK worker and the control plane.
+//
+// All tables are plain memory. What the configuration says (settings, services, backends) is there in two
+// generations: packets read the one that `ps_control.generation` names, the control plane writes the other. Lookup
+// tables come in pairs, one pair a service. Flow tables and counters are written by packets only.
+// Explicit padding, no pointers, host byte order unless the type says otherwise.
+#pragma once
+
+#include "dataplane/core/reasons.h"
+#include "dataplane/core/types.h"
+
+// Raised with every change of a layout below: tables of another version are not adopted.
+#define PS_LAYOUT_VERSION 1
+
+#define PS_GENERATIONS 2
+#define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
+#define PS_MAX_INTERFACES 8
+#define PS_MAX_SNAT_ADDRESSES 16  // of each family
+#define PS_SERVICE_PROBES 8       // places in the service index where a service may stand
+
+struct ps_control {
+  __u32 layout_version;
+  __u32 generation;  // 0 or 1; stored with release, read once a packet
+  __u32 flow_table_entries;
+  __u32 max_services;
+  __u32 max_backends;
+  __u32 workers;
+  __u32 reserved[10];
+};
+PS_SIZE_IS(struct ps_control, 64);
+
+struct ps_interface {
+  __u64 mac;    // ps_load_mac
+  __u32 index;  // the kernel's; 0: no entry
+  __u32 reserved;
+};
+PS_SIZE_IS(struct ps_interface, 16);
+
+// States of a flow. A claimed entry is being written and matches nothing yet.
+enum ps_flow_state {
+  PS_FLOW_FREE,
+  PS_FLOW_CLAIMED,
+  PS_FLOW_HALF_OPEN,
+  PS_FLOW_ESTABLISHED,
+  PS_FLOW_CLOSING,
+  PS_FLOW_STATES
+};
+
+// Time in the tables: ticks of 2^28 ns (268 ms) of the monotonic clock, 36 years until they wrap.
+#define PS_TICK_SHIFT 28
+
+struct ps_settings {
+  __u64 hash_key[2];
+  __u32 timeout_ticks[2][8];  // idle timeout by [0: TCP, 1: UDP][enum ps_flow_state]
+  __u16 snat_port_first;
+  __u16 snat_port_count;
+  __u8 snat_count[2];  // [0: IPv4, 1: IPv6]
+  __u8 reserved[10];
+  struct ps_interface interfaces[PS_MAX_INTERFACES];
+  struct ps_address snat[2][PS_MAX_SNAT_ADDRESSES];  // [0: IPv4, 1: IPv6]
+};
+PS_SIZE_IS(struct ps_settings, 16 + 64 + 16 + 128 + 512);
+
+struct ps_service {
+  struct ps_address vip;
+  struct ps_address client_mask;  // the part of a client's address that is hashed
+  struct ps_be16 port;
+  __u8 family;        // enum ps_family; 0: no entry
+  __u8 protocol;      // enum ps_protocol
+  __u8 lookup_table;  // which of its pair: 0 or 1
+  __u8 reserved[27];
+};
+PS_SIZE_IS(struct ps_service, 64);
+
+struct ps_backend {
+  struct ps_address address;
+  struct ps_be16 port;
+  __u8 family;    // enum ps_family; 0: no entry
+  __u8 protocol;  // enum ps_protocol
+  __u8 resolved;  // 0: the next hop below is not known
+  __u8 down;      // no service holds it healthy: UDP flows leave it
+  __u8 reserved0[2];
+  __u32 interface_index;  // where its frames leave
+  __u32 ethernet[3];      // prepared: destination and source MAC, as they stand in memory
+  __u8 reserved[24];
+};
+PS_SIZE_IS(struct ps_backend, 64);
+
+// Slot to backend id; 0: nobody.
+struct ps_lookup_table {
+  __u16 slots[PS_LOOKUP_SLOTS];
+  __u16 reserved[3];
+};
+PS_SIZE_IS(struct ps_lookup_table, 131080);
+
+// One flow, both directions. `word` is the entry's life and changes by compare-and-swap only:
+// bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 63 a count of the entry's
+// uses. The other fields are written between claim and publication and stay.
+struct ps_flow {
+  __u64 word;
+  __u64 client_hop;  // bits 0 to 47 the MAC that the client's frames come from, 48 to 63 the interface's place
+  struct ps_be32 client_word0;  // IPv4: the client's address
+  struct ps_be16 client_port;
+  struct ps_be16 snat_port;
+  __u16 service;
+  __u16 backend;
+  struct ps_be32 expected_ack;  // TCP, half-open: what the client's handshake must acknowledge
+};
+PS_SIZE_IS(struct ps_flow, 32);
+
+struct ps_flow6 {
+  struct ps_flow flow;        // client_word0 holds the first word of `client` too
+  struct ps_address client;
+  __u8 reserved[16];
+};
+PS_SIZE_IS(struct ps_flow6, 64);
+
+// A flow stands in the set that its return tuple (backend, appliance address and port) hashes to. Two cache lines.
+#define PS_FLOW4_WAYS 4
+#define PS_FLOW6_WAYS 2
+#define PS_FLOW_SET_BYTES 128
+
+struct ps_flow_set {
+  union {
+    struct ps_flow ipv4[PS_FLOW4_WAYS];
+    struct ps_flow6 ipv6[PS_FLOW6_WAYS];
+  };
+};
+PS_SIZE_IS(struct ps_flow_set, PS_FLOW_SET_BYTES);
+
+// From the client's tuple to its flow: a tag and the flow's place, plus one. A hint: the flow itself is the truth, a
+// word whose flow has ended is free. One cache line.
+#define PS_INDEX_WAYS 8
+#define PS_INDEX_PLACE_BITS 40
+
+struct ps_flow_index {
+  __u64 word[PS_INDEX_WAYS];
+};
+PS_SIZE_IS(struct ps_flow_index, 64);
+
+// Sets for a flow table of `entries` (nominal) flows: a fifth of the flow places and half of the index stay free, so
+// that a table with `entries` live flows still finds a place for nearly every newcomer.
+// Bytes for each flow: IPv4 1.25 x 32 + 16 = 56, IPv6 1.25 x 64 + 16 = 96.
+#define PS_INDEX_SETS(entries) ((entries) / 4)
+#define PS_FLOW4_SETS(entries) ((entries) / 16 * 5)
+#define PS_FLOW6_SETS(entries) ((entries) / 8 * 5)
+
+// Written by one worker each, read by the control plane.
+struct ps_traffic {
+  __u64 packets_to_backend;
+  __u64 bytes_to_backend;
+  __u64 packets_to_client;
+  __u64 bytes_to_client;
+  __u64 new_flows;
+  __u64 reserved[3];
+};
+PS_SIZE_IS(struct ps_traffic, 64);
+
+struct ps_reason_counts {
+  __u64 count[PS_REASON_SLOTS];
+};
+PS_SIZE_IS(struct ps_reason_counts, 256);
+
+#ifdef __cplusplus
+static_assert(PS_REASON_COUNT <= PS_REASON_SLOTS, "reasons outgrew their counters");
+#else
+_Static_assert(PS_REASON_COUNT <= PS_REASON_SLOTS, "reasons outgrew their counters");
+#endif

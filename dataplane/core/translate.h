@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// The rewrite: network address and port translation in both directions, TTL, MAC addresses.
+//
+// Checksums are updated (RFC 1624, RFC 3022); a UDP checksum of zero over IPv4 stays zero, and one that becomes zero is
+// sent as all ones (RFC 768).
+#pragma once
+
+#include "dataplane/core/checksum.h"
+#include "dataplane/core/flow.h"
+#include "dataplane/core/match.h"
+
+// Where a packet is sent on: its new addresses, ports and MACs, and the interface it leaves by.
+struct ps_destination {
+  const struct ps_address *from;
+  const struct ps_address *to;
+  struct ps_be16 from_port;
+  struct ps_be16 to_port;
+  __u32 ethernet[3];  // destination and source MAC, as they stand in memory
+  __u32 interface_index;
+};
+
+PS_INLINE const struct ps_address *ps_snat(int family, const struct ps_route *route) {
+  return &route->settings->snat[family == PS_IPV6][route->snat & (PS_MAX_SNAT_ADDRESSES - 1)];
+}
+
+PS_INLINE void ps_towards_backend(int family, const struct ps_route *route,
+                                  struct ps_destination *next) {
+  next->from = ps_snat(family, route);
+  next->from_port = route->flow->snat_port;
+  next->to = &route->backend->address;
+  next->to_port = route->backend->port;
+  for (int i = 0; i < 3; i++) next->ethernet[i] = route->backend->ethernet[i];
+  next->interface_index = route->backend->interface_index;
+}
+
+PS_INLINE void ps_towards_client(int family, const struct ps_route *route,
+                                 struct ps_destination *next) {
+  const __u64 hop = ps_flow_load(&route->flow->client_hop);
+  const struct ps_interface *out =
+      &route->settings->interfaces[(hop >> 48) & (PS_MAX_INTERFACES - 1)];
+  next->from = &route->service->vip;
+  next->from_port = route->service->port;
+  next->to = ps_flow_client(family, route->flow);
+  next->to_port = route->flow->client_port;
+  next->ethernet[0] = (__u32)hop;
+  next->ethernet[1] = (__u32)(hop >> 32 & 0xffff) | (__u32)(out->mac << 16);
+  next->ethernet[2] = (__u32)(out->mac >> 16);
+  next->interface_index = out->index;
+}
+
+PS_INLINE void ps_set_address(int family, struct ps_address *field,
+                              const struct ps_address *value) {
+  field->word[0] = value->word[0];
+  if (family == PS_IPV4) return;
+  field->word[1] = value->word[1];
+  field->word[2] = value->word[2];
+  field->word[3] = value->word[3];
+}
+
+PS_INLINE struct ps_be16 *ps_transport_checksum(const struct ps_packet *packet) {
+  return packet->protocol == PS_TCP ? &packet->tcp->checksum : &packet->udp->checksum;
+}
+
+PS_INLINE void ps_update_transport_checksum(int family, const struct ps_packet *packet,
+                                            __u64 change) {
+  struct ps_be16 *field = ps_transport_checksum(packet);
+  if (packet->protocol == PS_UDP && family == PS_IPV4 && field->raw == 0) return;
+  struct ps_be16 checksum = ps_sum_end(ps_sum_begin(*field) + change);
+  if (packet->protocol == PS_UDP && checksum.raw == 0) checksum.raw = 0xffff;
+  *field = checksum;
+}
+
+// Time to live and the IPv4 header's checksum. The TTL is the low byte in memory of its checksummed word.
+PS_INLINE void ps_spend_hop(int family, const struct ps_packet *packet, __u64 address_change) {
+  if (family == PS_IPV6) {
+    packet->ipv6->hop_limit--;
+    return;
+  }
+  struct ps_ipv4 *ip = packet->ipv4;
+  const __u16 before = (__u16)(ip->ttl | (ip->protocol << 8));
+  ip->ttl--;
+  const __u16 after = (__u16)(before - 1);
+  ip->checksum = ps_sum_end(ps_sum_begin(ip->checksum) + address_change + (__u16)~before + after);
+}
+
+PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
+                          const struct ps_destination *next) {
+  struct ps_udp *ports = packet->udp;
+  const __u64 address_change = ps_sum_without_address(family, packet->source) +
+                               ps_sum_without_address(family, packet->destination) +
+                               ps_sum_address(family, next->from) +
+                               ps_sum_address(family, next->to);
+  const __u64 port_change = (__u64)(__u16)~ports->source_port.raw +
+                            (__u16)~ports->destination_port.raw + next->from_port.raw +
+                            next->to_port.raw;
+  ps_update_transport_checksum(family, packet, address_change + port_change);
+  ps_spend_hop(family, packet, address_change);
+  ps_set_address(family, packet->source, next->from);
+  ps_set_address(family, packet->destination, next->to);
+  ports->source_port = next->from_port;
+  ports->destination_port = next->to_port;
+  __u8 *macs = packet->ethernet->destination;
+  for (int i = 0; i < 3; i++) ps_store32(macs + i * 4, next->ethernet[i]);
+}
+
+// Rewrites the packet in place; answers the index of the interface that it leaves by.
+PS_INLINE __u32 ps_translate(int family, const struct ps_packet *packet,
+                             const struct ps_route *route) {
+  struct ps_destination next;
+  if (route->to_backend) {
+    ps_towards_backend(family, route, &next);
+  } else {
+    ps_towards_client(family, route, &next);
+  }
+  ps_send_on(family, packet, &next);
+  return next.interface_index;
+}

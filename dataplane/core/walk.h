@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
+//
+//   ps_frame_family -> ps_parse -> ps_match -> ps_track -> ps_translate, ps_count -> verdict
+//
+// Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_translate its bytes are
+// untouched.
+#pragma once
+
+#include "dataplane/core/track.h"
+#include "dataplane/core/translate.h"
+
+enum ps_action { PS_PASS, PS_DROP, PS_TRANSMIT };
+
+struct ps_verdict {
+  enum ps_action action;
+  enum ps_reason reason;
+  __u32 interface_index;  // PS_TRANSMIT: where the frame leaves
+};
+
+PS_INLINE enum ps_action ps_action_of(enum ps_reason reason) {
+  switch (reason) {
+    case PS_REASON_NONE:
+      return PS_TRANSMIT;
+#define PS_ACTION_pass PS_PASS
+#define PS_ACTION_drop PS_DROP
+#define PS_REASON_ACTION(name, verdict, text) \
+  case PS_REASON_##name:                      \
+    return PS_ACTION_##verdict;
+      PS_REASONS(PS_REASON_ACTION)
+#undef PS_REASON_ACTION
+#undef PS_ACTION_pass
+#undef PS_ACTION_drop
+    default:
+      return PS_DROP;
+  }
+}
+
+PS_INLINE void ps_count_traffic(struct ps_traffic *traffic, const struct ps_packet *packet,
+                                const struct ps_route *route) {
+  if (!traffic) return;
+  if (route->to_backend) {
+    traffic->packets_to_backend++;
+    traffic->bytes_to_backend += packet->ip_bytes;
+    traffic->new_flows += route->is_new;
+  } else {
+    traffic->packets_to_client++;
+    traffic->bytes_to_client += packet->ip_bytes;
+  }
+}
+
+PS_INLINE void ps_count(const struct ps_tables *tables, const struct ps_frame *frame,
+                        const struct ps_packet *packet, const struct ps_route *route) {
+  ps_count_traffic(ps_service_traffic(tables, frame->worker, route->service_id), packet, route);
+  ps_count_traffic(ps_backend_traffic(tables, frame->worker, route->backend_id), packet, route);
+}
+
+PS_INLINE void ps_count_reason(const struct ps_tables *tables, const struct ps_frame *frame,
+                               __u16 service_id, enum ps_reason reason) {
+  struct ps_reason_counts *counts = ps_reasons(tables, frame->worker, service_id);
+  if (counts) counts->count[reason & (PS_REASON_SLOTS - 1)]++;
+}
+
+PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *tables,
+                                                       const struct ps_frame *frame, int family) {
+  struct ps_packet packet = {};
+  struct ps_route route = {};
+  enum ps_reason reason = ps_parse(frame, family, &packet);
+  if (!reason) reason = ps_match(tables, frame, family, &packet, &route);
+  if (!reason) reason = ps_track(tables, frame, family, &packet, &route);
+
+  struct ps_verdict verdict = {ps_action_of(reason), reason, 0};
+  if (reason) {
+    ps_count_reason(tables, frame, route.service_id, reason);
+    return verdict;
+  }
+  ps_count(tables, frame, &packet, &route);
+  verdict.interface_index = ps_translate(family, &packet, &route);
+  return verdict;
+}
+
+// One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.
+PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
+                                                const struct ps_frame *frame) {
+  switch (ps_frame_family(frame)) {
+    case PS_IPV4:
+      return ps_walk_family(tables, frame, PS_IPV4);
+    case PS_IPV6:
+      return ps_walk_family(tables, frame, PS_IPV6);
+  }
+  const struct ps_verdict not_ip = {PS_PASS, PS_REASON_not_ours, 0};
+  return not_ip;
+}
