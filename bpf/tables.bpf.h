@@ -49,11 +49,11 @@ struct ps_tables {
     bpf_map_lookup_elem(&(map), &key_);        \
   })
 
-PS_INLINE struct ps_control *ps_control(const struct ps_tables *tables) {
+PS_INLINE struct ps_control *ps_control_at(const struct ps_tables *tables) {
   return PS_ELEMENT(control, 0);
 }
 
-PS_INLINE struct ps_settings *ps_settings(const struct ps_tables *tables, __u32 generation) {
+PS_INLINE struct ps_settings *ps_settings_at(const struct ps_tables *tables, __u32 generation) {
   return PS_ELEMENT(settings, generation);
 }
 
@@ -61,22 +61,22 @@ PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables) {
   return max_services * 4;
 }
 
-PS_INLINE __u16 *ps_service_index(const struct ps_tables *tables, __u32 generation, __u32 slot) {
+PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot) {
   __u16 *four = PS_ELEMENT(service_index, generation * max_services + slot / 4);
   return four ? four + slot % 4 : 0;
 }
 
-PS_INLINE struct ps_service *ps_service(const struct ps_tables *tables, __u32 generation,
+PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
                                         __u32 id) {
   return id < max_services ? PS_ELEMENT(services, generation * max_services + id) : 0;
 }
 
-PS_INLINE struct ps_backend *ps_backend(const struct ps_tables *tables, __u32 generation,
+PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,
                                         __u32 id) {
   return id < max_backends ? PS_ELEMENT(backends, generation * max_backends + id) : 0;
 }
 
-PS_INLINE struct ps_lookup_table *ps_lookup_table(const struct ps_tables *tables, __u32 service,
+PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service,
                                                   __u32 which) {
   return PS_ELEMENT(lookup_tables, service * 2 + which);
 }
@@ -85,7 +85,7 @@ PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables) {
   return index_sets;
 }
 
-PS_INLINE struct ps_flow_index *ps_index_set(const struct ps_tables *tables, int family,
+PS_INLINE struct ps_flow_index *ps_index_set_at(const struct ps_tables *tables, int family,
                                              __u32 set) {
   return family == PS_IPV4 ? PS_ELEMENT(flow_index4, set) : PS_ELEMENT(flow_index6, set);
 }
@@ -94,21 +94,21 @@ PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family) {
   return family == PS_IPV4 ? flow4_sets : flow6_sets;
 }
 
-PS_INLINE struct ps_flow_set *ps_flow_set(const struct ps_tables *tables, int family, __u32 set) {
+PS_INLINE struct ps_flow_set *ps_flow_set_at(const struct ps_tables *tables, int family, __u32 set) {
   return family == PS_IPV4 ? PS_ELEMENT(flows4, set) : PS_ELEMENT(flows6, set);
 }
 
-PS_INLINE struct ps_traffic *ps_service_traffic(const struct ps_tables *tables, __u32 worker,
+PS_INLINE struct ps_traffic *ps_service_traffic_at(const struct ps_tables *tables, __u32 worker,
                                                 __u32 id) {
   return id < max_services ? PS_ELEMENT(service_traffic, worker * max_services + id) : 0;
 }
 
-PS_INLINE struct ps_traffic *ps_backend_traffic(const struct ps_tables *tables, __u32 worker,
+PS_INLINE struct ps_traffic *ps_backend_traffic_at(const struct ps_tables *tables, __u32 worker,
                                                 __u32 id) {
   return id < max_backends ? PS_ELEMENT(backend_traffic, worker * max_backends + id) : 0;
 }
 
-PS_INLINE struct ps_reason_counts *ps_reasons(const struct ps_tables *tables, __u32 worker,
+PS_INLINE struct ps_reason_counts *ps_reasons_at(const struct ps_tables *tables, __u32 worker,
                                               __u32 service) {
   return service < max_services ? PS_ELEMENT(reasons, worker * max_services + service) : 0;
 }

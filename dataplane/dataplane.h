@@ -42,6 +42,7 @@ struct BackendEntry {
   Protocol protocol = Protocol::kTcp;
   Endpoint endpoint;
   std::optional<NextHop> next_hop;  // nullopt: unresolved, its packets are dropped and counted
+  bool down = false;                // healthy in no service: UDP flows leave it, TCP flows run out
   bool operator==(const BackendEntry&) const = default;
 };
 

@@ -120,7 +120,7 @@ PS_INLINE struct ps_flow *ps_flow_way(struct ps_flow_set *set, int family, __u32
 }
 
 PS_INLINE struct ps_flow *ps_flow_at(const struct ps_tables *tables, int family, __u64 place) {
-  struct ps_flow_set *set = ps_flow_set(tables, family, (__u32)(place / ps_flow_ways(family)));
+  struct ps_flow_set *set = ps_flow_set_at(tables, family, (__u32)(place / ps_flow_ways(family)));
   return set ? ps_flow_way(set, family, (__u32)place) : 0;
 }
 
@@ -181,7 +181,7 @@ PS_INLINE struct ps_flow *ps_find_in_set(const struct ps_tables *tables,
                                          const struct ps_client_tuple *client, __u64 hash,
                                          int choice, __u32 now, __u64 *word) {
   struct ps_flow_index *set =
-      ps_index_set(tables, family, ps_index_choice(tables, hash, choice));
+      ps_index_set_at(tables, family, ps_index_choice(tables, hash, choice));
   if (!set) return 0;
   for (int way = 0; way < PS_INDEX_WAYS; way++) {
     const __u64 entry = ps_flow_load(&set->word[way]);

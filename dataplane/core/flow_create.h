@@ -128,7 +128,7 @@ PS_INLINE enum ps_place_result ps_try_port_of(const struct ps_tables *tables,
       settings, family, &backend->address, backend->port, &settings->snat[v6][wanted->snat],
       ps_wire16(wanted->snat_port), wanted->protocol);
   wanted->set = ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family));
-  struct ps_flow_set *set = ps_flow_set(tables, family, wanted->set);
+  struct ps_flow_set *set = ps_flow_set_at(tables, family, wanted->set);
   if (!set) return PS_PLACE_SET_FULL;
   const enum ps_place_result result = ps_take_place(settings, family, set, wanted);
   wanted->full_sets += result == PS_PLACE_SET_FULL;
@@ -176,7 +176,7 @@ PS_INLINE int ps_index_flow_of(const struct ps_tables *tables, const struct ps_s
   const __u64 entry = (ps_index_tag(wanted->client_hash) << PS_INDEX_PLACE_BITS) |
                       (ps_new_flow_place(family, wanted) + 1);
   for (int i = 0; i < 2 * PS_INDEX_WAYS; i++) {
-    struct ps_flow_index *set = ps_index_set(
+    struct ps_flow_index *set = ps_index_set_at(
         tables, family, ps_index_choice(tables, wanted->client_hash, i >= PS_INDEX_WAYS));
     if (!set) return 0;
     __u64 *word = &set->word[i & (PS_INDEX_WAYS - 1)];

@@ -57,10 +57,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
                                               const struct ps_frame *frame, int family,
                                               const struct ps_packet *packet,
                                               struct ps_route *route) {
-  const struct ps_control *control = ps_control(tables);
+  const struct ps_control *control = ps_control_at(tables);
   if (!control) return PS_REASON_tables_unreadable;
   route->generation = *(const volatile __u32 *)&control->generation & 1;
-  route->settings = ps_settings(tables, route->generation);
+  route->settings = ps_settings_at(tables, route->generation);
   if (!route->settings) return PS_REASON_tables_unreadable;
   if (!ps_find_interface(frame, packet, route)) return PS_REASON_not_ours;
 
@@ -69,7 +69,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
     route->service_id = ps_find_service(tables, route->generation, family, packet->destination,
                                         packet->udp->destination_port, packet->protocol);
     if (!route->service_id) return PS_REASON_not_ours;
-    route->service = ps_service(tables, route->generation, route->service_id);
+    route->service = ps_service_at(tables, route->generation, route->service_id);
     if (!route->service) return PS_REASON_tables_unreadable;
   }
   return *ps_hops_left(family, packet) > 1 ? PS_REASON_NONE : PS_REASON_ttl_expired;

@@ -32,9 +32,9 @@ PS_INLINE __u16 ps_find_service(const struct ps_tables *tables, __u32 generation
   const __u32 size = ps_service_index_size(tables);
   __u32 slot = ps_scale(ps_service_hash(family, vip, port, protocol), size);
   for (int probe = 0; probe < PS_SERVICE_PROBES; probe++, slot++) {
-    const __u16 *id = ps_service_index(tables, generation, slot < size ? slot : slot - size);
+    const __u16 *id = ps_service_index_at(tables, generation, slot < size ? slot : slot - size);
     if (!id || *id == 0) return 0;
-    const struct ps_service *service = ps_service(tables, generation, *id);
+    const struct ps_service *service = ps_service_at(tables, generation, *id);
     if (!service) return 0;
     if (ps_same16(service->port, port) && service->protocol == protocol &&
         service->family == family && ps_same_address(family, &service->vip, vip)) {
@@ -65,7 +65,7 @@ PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables, const struct p
                                   int family, __u16 service_id, const struct ps_service *service,
                                   const struct ps_address *client) {
   const struct ps_lookup_table *table =
-      ps_lookup_table(tables, service_id, service->lookup_table & 1);
+      ps_lookup_table_at(tables, service_id, service->lookup_table & 1);
   const __u32 slot = ps_lookup_slot(ps_client_hash(settings, family, service, client));
   if (!table || slot >= PS_LOOKUP_SLOTS) return 0;
   return table->slots[slot];

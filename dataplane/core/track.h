@@ -61,7 +61,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   }
   if (!selected) return PS_REASON_no_backend;
   route->backend_id = selected;
-  route->backend = ps_backend(tables, route->generation, selected);
+  route->backend = ps_backend_at(tables, route->generation, selected);
   if (!route->backend || route->backend->family != family) return PS_REASON_backend_gone;
   if (!route->backend->resolved) return PS_REASON_backend_unresolved;
   if (settings->snat_count[family == PS_IPV6] == 0) return PS_REASON_no_snat_address;
@@ -101,7 +101,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
   route->flow = ps_find_clients_flow(tables, route->settings, family, &client, hash,
                                      frame->now_ticks, &word);
   if (PS_LIKELY(route->flow)) {
-    route->backend = ps_backend(tables, route->generation, route->flow->backend);
+    route->backend = ps_backend_at(tables, route->generation, route->flow->backend);
     if (!route->backend || route->backend->family != family) return PS_REASON_backend_gone;
     if (PS_LIKELY(!ps_may_move(packet, route->backend, word))) {
       if (!route->backend->resolved) return PS_REASON_backend_unresolved;
@@ -139,7 +139,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_answer(const struct ps_tables *tab
   const __u64 hash = ps_return_tuple_hash(route->settings, family, packet->source,
                                           packet->udp->source_port, packet->destination,
                                           packet->udp->destination_port, packet->protocol);
-  struct ps_flow_set *set = ps_flow_set(
+  struct ps_flow_set *set = ps_flow_set_at(
       tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family)));
   if (!set) return PS_REASON_tables_unreadable;
   for (__u32 way = 0; way < ps_flow_ways(family); way++) {
@@ -148,13 +148,13 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_answer(const struct ps_tables *tab
     if (ps_flow_snat(word) != route->snat || !ps_flow_is_live(route->settings, word, frame->now_ticks)) {
       continue;
     }
-    const struct ps_backend *backend = ps_backend(tables, route->generation, flow->backend);
+    const struct ps_backend *backend = ps_backend_at(tables, route->generation, flow->backend);
     if (!backend || !ps_is_answer_of(flow, family, packet, backend)) continue;
     route->flow = flow;
     route->backend = backend;
     route->backend_id = flow->backend;
     route->service_id = flow->service;
-    route->service = ps_service(tables, route->generation, flow->service);
+    route->service = ps_service_at(tables, route->generation, flow->service);
     if (!route->service || route->service->family != family) return PS_REASON_no_flow;
     ps_note_answer(frame, packet, flow, word);
     return PS_REASON_NONE;

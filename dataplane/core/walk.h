@@ -51,13 +51,13 @@ PS_INLINE void ps_count_traffic(struct ps_traffic *traffic, const struct ps_pack
 
 PS_INLINE void ps_count(const struct ps_tables *tables, const struct ps_frame *frame,
                         const struct ps_packet *packet, const struct ps_route *route) {
-  ps_count_traffic(ps_service_traffic(tables, frame->worker, route->service_id), packet, route);
-  ps_count_traffic(ps_backend_traffic(tables, frame->worker, route->backend_id), packet, route);
+  ps_count_traffic(ps_service_traffic_at(tables, frame->worker, route->service_id), packet, route);
+  ps_count_traffic(ps_backend_traffic_at(tables, frame->worker, route->backend_id), packet, route);
 }
 
 PS_INLINE void ps_count_reason(const struct ps_tables *tables, const struct ps_frame *frame,
                                __u16 service_id, enum ps_reason reason) {
-  struct ps_reason_counts *counts = ps_reasons(tables, frame->worker, service_id);
+  struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, service_id);
   if (counts) counts->count[reason & (PS_REASON_SLOTS - 1)]++;
 }
 

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between the value types of dataplane/address.h and the wire types of the tables.
+#pragma once
+
+#include <cstring>
+
+#include "dataplane/address.h"
+#include "dataplane/core/types.h"
+
+namespace penstock {
+
+inline ps_address to_wire(const IpAddress& address) {
+  ps_address wire{};
+  std::memcpy(&wire, address.bytes.data(), sizeof wire);
+  return wire;
+}
+
+inline IpAddress from_wire(uint8_t family, const ps_address& wire) {
+  IpAddress address;
+  address.family = family == PS_IPV4 ? Family::kIpv4 : Family::kIpv6;
+  std::memcpy(address.bytes.data(), &wire, address.is_ipv4() ? 4 : sizeof wire);
+  return address;
+}
+
+inline uint8_t family_number(const IpAddress& address) {
+  return address.is_ipv4() ? PS_IPV4 : PS_IPV6;
+}
+
+inline uint64_t mac_number(const MacAddress& mac) {
+  return ps_load_mac(mac.bytes.data());
+}
+
+// The first `bits` bits set, in wire order.
+inline ps_address prefix_mask(uint8_t bits) {
+  IpAddress mask;
+  for (size_t i = 0; i < mask.bytes.size(); i++) {
+    const int left = bits - static_cast<int>(i) * 8;
+    mask.bytes[i] = left >= 8 ? 0xff : left <= 0 ? 0 : static_cast<uint8_t>(0xff00 >> left);
+  }
+  return to_wire(mask);
+}
+
+inline uint8_t prefix_bits(const ps_address& mask) {
+  int bits = 0;
+  for (const ps_be32& word : mask.word) bits += __builtin_popcount(word.raw);
+  return static_cast<uint8_t>(bits);
+}
+
+}  // namespace penstock

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sizes of the tables, from core/tables.h.
+#include "dataplane/tables/layout.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <new>
+
+namespace penstock {
+namespace {
+
+template <auto Member>
+void place(ps_tables& tables, void* memory) {
+  tables.*Member = static_cast<std::remove_reference_t<decltype(tables.*Member)>>(memory);
+}
+
+template <auto Member>
+TableLayout layout(const char* name, uint32_t elements) {
+  using Element = std::remove_pointer_t<std::remove_reference_t<decltype(ps_tables{}.*Member)>>;
+  return {name, elements, sizeof(Element), place<Member>};
+}
+
+Result<void> same(const char* key, uint32_t running, uint32_t wanted) {
+  if (running == wanted) return {};
+  return fail(ErrorKind::kConflict,
+              fmt::format("the running tables have {} = {}, the configuration says {}: set it back, or "
+                          "run `penstock stop` first (open connections will be lost)",
+                          key, running, wanted));
+}
+
+}  // namespace
+
+std::vector<TableLayout> table_layouts(const TableSizes& sizes, uint32_t workers) {
+  const uint32_t entries = sizes.flow_table_entries;
+  const uint32_t services = sizes.max_services;
+  const uint32_t backends = sizes.max_backends;
+  return {
+      layout<&ps_tables::control>("control", 1),
+      layout<&ps_tables::settings>("settings", PS_GENERATIONS),
+      layout<&ps_tables::service_index>("service_index", PS_GENERATIONS * services),
+      layout<&ps_tables::services>("services", PS_GENERATIONS * services),
+      layout<&ps_tables::backends>("backends", PS_GENERATIONS * backends),
+      layout<&ps_tables::lookup_tables>("lookup_tables", 2 * services),
+      layout<&ps_tables::flow_index4>("flow_index4", PS_INDEX_SETS(entries)),
+      layout<&ps_tables::flow_index6>("flow_index6", PS_INDEX_SETS(entries)),
+      layout<&ps_tables::flows4>("flows4", PS_FLOW4_SETS(entries)),
+      layout<&ps_tables::flows6>("flows6", PS_FLOW6_SETS(entries)),
+      layout<&ps_tables::service_traffic>("service_traffic", workers * services),
+      layout<&ps_tables::backend_traffic>("backend_traffic", workers * backends),
+      layout<&ps_tables::reasons>("reasons", workers * services),
+  };
+}
+
+ps_tables unplaced_tables(const TableSizes& sizes, uint32_t workers) {
+  ps_tables tables{};
+  tables.max_services = sizes.max_services;
+  tables.max_backends = sizes.max_backends;
+  tables.index_sets = PS_INDEX_SETS(sizes.flow_table_entries);
+  tables.flow4_sets = PS_FLOW4_SETS(sizes.flow_table_entries);
+  tables.flow6_sets = PS_FLOW6_SETS(sizes.flow_table_entries);
+  tables.workers = workers;
+  return tables;
+}
+
+void initialise_control(const ps_tables& tables, const TableSizes& sizes) {
+  ps_control control{};
+  control.layout_version = PS_LAYOUT_VERSION;
+  control.flow_table_entries = sizes.flow_table_entries;
+  control.max_services = sizes.max_services;
+  control.max_backends = sizes.max_backends;
+  control.workers = tables.workers;
+  *tables.control = control;
+}
+
+Result<void> check_control(const ps_control& control, const TableSizes& sizes, uint32_t workers) {
+  if (control.layout_version != PS_LAYOUT_VERSION) {
+    return fail(ErrorKind::kConflict,
+                fmt::format("the running tables have layout {}, this penstock has layout {}: run "
+                            "`penstock stop` first (open connections will be lost)",
+                            control.layout_version, PS_LAYOUT_VERSION));
+  }
+  auto result = same("flow_table_entries", control.flow_table_entries, sizes.flow_table_entries);
+  if (result) result = same("max_services", control.max_services, sizes.max_services);
+  if (result) result = same("max_backends", control.max_backends, sizes.max_backends);
+  if (result) result = same("processors", control.workers, workers);
+  return result;
+}
+
+void AnonymousTables::Unmap::operator()(void* memory) const {
+  munmap(memory, bytes);
+}
+
+AnonymousTables::AnonymousTables(const TableSizes& sizes, uint32_t workers)
+    : tables_(unplaced_tables(sizes, workers)) {
+  for (const TableLayout& table : table_layouts(sizes, workers)) {
+    const size_t bytes = static_cast<size_t>(table.elements) * table.element_bytes;
+    void* memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    memory_.emplace_back(memory, Unmap{bytes});
+    table.place(tables_, memory);
+  }
+  initialise_control(tables_, sizes);
+}
+
+}  // namespace penstock

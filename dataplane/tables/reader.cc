@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums over workers, a pass over the flows, and the core's selection asked by hand.
+#include "dataplane/tables/reader.h"
+
+#include "dataplane/core/walk.h"
+#include "dataplane/tables/convert.h"
+
+namespace penstock {
+namespace {
+
+constexpr const char* kReasonNames[] = {
+    "none",
+#define PS_REASON_NAME(name, verdict, text) #name,
+    PS_REASONS(PS_REASON_NAME)
+#undef PS_REASON_NAME
+};
+
+void add(TrafficCounters& sum, const ps_traffic& part) {
+  sum.packets_to_backend += part.packets_to_backend;
+  sum.bytes_to_backend += part.bytes_to_backend;
+  sum.packets_to_client += part.packets_to_client;
+  sum.bytes_to_client += part.bytes_to_client;
+  sum.new_flows += part.new_flows;
+}
+
+void add_reasons(CounterSnapshot& snapshot, ServiceId service, const ps_reason_counts& counts) {
+  for (int reason = 1; reason < PS_REASON_COUNT; reason++) {
+    const uint64_t count = counts.count[reason];
+    if (count == 0) continue;
+    const bool dropped = ps_action_of(static_cast<ps_reason>(reason)) == PS_DROP;
+    (dropped ? snapshot.dropped : snapshot.passed)[service][kReasonNames[reason]] += count;
+  }
+}
+
+void count_flow(FlowSnapshot& snapshot, const ps_settings& settings, const ps_flow& flow,
+                uint32_t now_ticks) {
+  const uint64_t word = ps_flow_load(&flow.word);
+  if (!ps_flow_is_live(&settings, word, now_ticks)) return;
+  const auto count = [&](FlowCounts& counts) {
+    switch (ps_flow_state(word)) {
+      case PS_FLOW_HALF_OPEN: counts.half_open++; break;
+      case PS_FLOW_ESTABLISHED: counts.established++; break;
+      default: counts.closing++; break;
+    }
+  };
+  count(snapshot.services[flow.service]);
+  count(snapshot.backends[flow.backend]);
+}
+
+const ps_settings& published_settings(const ps_tables& tables) {
+  return *ps_settings_at(&tables, tables.control->generation & 1);
+}
+
+}  // namespace
+
+CounterSnapshot read_counters(const ps_tables& tables) {
+  CounterSnapshot snapshot;
+  for (uint32_t worker = 0; worker < tables.workers; worker++) {
+    for (uint32_t id = 0; id < tables.max_services; id++) {
+      const auto service = static_cast<ServiceId>(id);
+      const ps_traffic& traffic = *ps_service_traffic_at(&tables, worker, id);
+      if (traffic.packets_to_backend) add(snapshot.services[service], traffic);
+      else if (traffic.packets_to_client) add(snapshot.services[service], traffic);
+      add_reasons(snapshot, service, *ps_reasons_at(&tables, worker, id));
+    }
+    for (uint32_t id = 1; id < tables.max_backends; id++) {
+      const ps_traffic& traffic = *ps_backend_traffic_at(&tables, worker, id);
+      if (traffic.packets_to_backend + traffic.packets_to_client == 0) continue;
+      add(snapshot.backends[static_cast<BackendId>(id)], traffic);
+    }
+  }
+  return snapshot;
+}
+
+FlowSnapshot read_flows(const ps_tables& tables, uint64_t now_ns) {
+  FlowSnapshot snapshot;
+  const ps_settings& settings = published_settings(tables);
+  const auto now_ticks = static_cast<uint32_t>(now_ns >> PS_TICK_SHIFT);
+  for (uint32_t set = 0; set < tables.flow4_sets; set++) {
+    for (const ps_flow& flow : tables.flows4[set].ipv4) {
+      count_flow(snapshot, settings, flow, now_ticks);
+    }
+  }
+  for (uint32_t set = 0; set < tables.flow6_sets; set++) {
+    for (const ps_flow6& flow : tables.flows6[set].ipv6) {
+      count_flow(snapshot, settings, flow.flow, now_ticks);
+    }
+  }
+  snapshot.capacity = 2ull * tables.control->flow_table_entries;
+  return snapshot;
+}
+
+Explanation explain_client(const ps_tables& tables, ServiceId id, const IpAddress& client) {
+  Explanation explanation;
+  const uint32_t generation = tables.control->generation & 1;
+  const struct ps_service* service = ps_service_at(&tables, generation, id);
+  const int family = family_number(client);
+  if (!service || service->family != family) return explanation;
+  const ps_address address = to_wire(client);
+  const ps_settings& settings = published_settings(tables);
+  explanation.client_hash = ps_client_hash(&settings, family, service, &address);
+  explanation.slot = ps_lookup_slot(explanation.client_hash);
+  explanation.backend = ps_select_backend(&tables, &settings, family, id, service, &address);
+  return explanation;
+}
+
+}  // namespace penstock

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tables tell: counters, live flows, and the way of one client. Reads what packets write, without locks: a
+// figure is right to the packet or so.
+#pragma once
+
+#include "dataplane/dataplane.h"
+#include "dataplane/tables/memory.h"
+
+namespace penstock {
+
+CounterSnapshot read_counters(const ps_tables& tables);
+
+// One pass over both flow tables. now_ns is the clock that the forwarder stamps flows with.
+FlowSnapshot read_flows(const ps_tables& tables, uint64_t now_ns);
+
+// By the core's own functions over the published generation. A service that is not there: backend 0.
+Explanation explain_client(const ps_tables& tables, ServiceId service, const IpAddress& client);
+
+}  // namespace penstock

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a ForwardingState to the tables' bytes, and back.
+#include "dataplane/tables/writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/core/walk.h"
+#include "dataplane/tables/convert.h"
+
+namespace penstock {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Rounded up: a flow lives at least as long as its timeout says.
+uint32_t ticks(milliseconds timeout) {
+  const uint64_t ns = static_cast<uint64_t>(timeout.count()) * 1'000'000;
+  return static_cast<uint32_t>((ns + (1ull << PS_TICK_SHIFT) - 1) >> PS_TICK_SHIFT);
+}
+
+// To the millisecond above: what ticks() makes the same ticks of again.
+milliseconds from_ticks(uint32_t ticks) {
+  return milliseconds((static_cast<uint64_t>(ticks) << PS_TICK_SHIFT) / 1'000'000);
+}
+
+void write_timeouts(ps_settings& to, const ForwardingSettings& from) {
+  auto& tcp = to.timeout_ticks[0];
+  auto& udp = to.timeout_ticks[1];
+  tcp[PS_FLOW_CLAIMED] = tcp[PS_FLOW_HALF_OPEN] = ticks(from.tcp_half_open_timeout);
+  tcp[PS_FLOW_ESTABLISHED] = ticks(from.tcp_established_timeout);
+  tcp[PS_FLOW_CLOSING] = ticks(from.tcp_closing_timeout);
+  udp[PS_FLOW_CLAIMED] = udp[PS_FLOW_HALF_OPEN] = ticks(from.udp_half_open_timeout);
+  udp[PS_FLOW_ESTABLISHED] = udp[PS_FLOW_CLOSING] = ticks(from.udp_established_timeout);
+}
+
+ps_settings to_table(const ForwardingSettings& from,
+                     const std::vector<LocalInterface>& interfaces) {
+  ps_settings to{};
+  to.hash_key[0] = from.hash_key[0];
+  to.hash_key[1] = from.hash_key[1];
+  write_timeouts(to, from);
+  to.snat_port_first = from.snat_port_first;
+  to.snat_port_count = static_cast<uint16_t>(from.snat_port_last - from.snat_port_first + 1);
+  for (const IpAddress& address : from.snat_addresses) {
+    const int v6 = !address.is_ipv4();
+    if (to.snat_count[v6] == PS_MAX_SNAT_ADDRESSES) continue;
+    to.snat[v6][to.snat_count[v6]++] = to_wire(address);
+  }
+  const size_t count = std::min<size_t>(interfaces.size(), PS_MAX_INTERFACES);
+  for (size_t i = 0; i < count; i++) {
+    to.interfaces[i].index = interfaces[i].index;
+    to.interfaces[i].mac = mac_number(interfaces[i].mac);
+  }
+  return to;
+}
+
+ForwardingSettings from_table(const ps_settings& from) {
+  ForwardingSettings to;
+  to.hash_key = {from.hash_key[0], from.hash_key[1]};
+  to.tcp_half_open_timeout = from_ticks(from.timeout_ticks[0][PS_FLOW_HALF_OPEN]);
+  to.tcp_established_timeout = from_ticks(from.timeout_ticks[0][PS_FLOW_ESTABLISHED]);
+  to.tcp_closing_timeout = from_ticks(from.timeout_ticks[0][PS_FLOW_CLOSING]);
+  to.udp_half_open_timeout = from_ticks(from.timeout_ticks[1][PS_FLOW_HALF_OPEN]);
+  to.udp_established_timeout = from_ticks(from.timeout_ticks[1][PS_FLOW_ESTABLISHED]);
+  to.snat_port_first = from.snat_port_first;
+  to.snat_port_last = static_cast<uint16_t>(from.snat_port_first + from.snat_port_count - 1);
+  for (int v6 = 0; v6 < 2; v6++) {
+    for (uint8_t i = 0; i < from.snat_count[v6]; i++) {
+      to.snat_addresses.push_back(from_wire(v6 ? PS_IPV6 : PS_IPV4, from.snat[v6][i]));
+    }
+  }
+  return to;
+}
+
+ps_service to_table(const ServiceEntry& from) {
+  ps_service to{};
+  to.vip = to_wire(from.vip.address);
+  to.client_mask = prefix_mask(from.client_prefix_bits);
+  to.port = ps_wire16(from.vip.port);
+  to.family = family_number(from.vip.address);
+  to.protocol = static_cast<uint8_t>(from.protocol);
+  to.lookup_table = from.lookup_table;
+  return to;
+}
+
+ServiceEntry from_table(const ps_service& from) {
+  ServiceEntry to;
+  to.vip = {from_wire(from.family, from.vip), ps_host16(from.port)};
+  to.protocol = static_cast<Protocol>(from.protocol);
+  to.client_prefix_bits = prefix_bits(from.client_mask);
+  to.lookup_table = from.lookup_table;
+  return to;
+}
+
+ps_backend to_table(const BackendEntry& from) {
+  ps_backend to{};
+  to.address = to_wire(from.endpoint.address);
+  to.port = ps_wire16(from.endpoint.port);
+  to.family = family_number(from.endpoint.address);
+  to.protocol = static_cast<uint8_t>(from.protocol);
+  to.down = from.down;
+  if (from.next_hop) {
+    to.resolved = 1;
+    to.interface_index = from.next_hop->interface_index;
+    auto* macs = reinterpret_cast<uint8_t*>(to.ethernet);
+    std::memcpy(macs, from.next_hop->destination.bytes.data(), 6);
+    std::memcpy(macs + 6, from.next_hop->source.bytes.data(), 6);
+  }
+  return to;
+}
+
+BackendEntry from_table(const ps_backend& from) {
+  BackendEntry to;
+  to.endpoint = {from_wire(from.family, from.address), ps_host16(from.port)};
+  to.protocol = static_cast<Protocol>(from.protocol);
+  to.down = from.down;
+  if (from.resolved) {
+    to.next_hop.emplace();
+    to.next_hop->interface_index = from.interface_index;
+    const auto* macs = reinterpret_cast<const uint8_t*>(from.ethernet);
+    std::memcpy(to.next_hop->destination.bytes.data(), macs, 6);
+    std::memcpy(to.next_hop->source.bytes.data(), macs + 6, 6);
+  }
+  return to;
+}
+
+// Linear probing, as ps_find_service searches. At a quarter full a run of PS_SERVICE_PROBES is rare, not impossible.
+Result<void> write_service_index(const ps_tables& tables, uint32_t generation,
+                                 const std::map<ServiceId, ServiceEntry>& services) {
+  const uint32_t size = ps_service_index_size(&tables);
+  std::memset(ps_service_index_at(&tables, generation, 0), 0, size * sizeof(uint16_t));
+  for (const auto& [id, service] : services) {
+    const ps_service entry = to_table(service);
+    uint32_t slot =
+        ps_scale(ps_service_hash(entry.family, &entry.vip, entry.port, entry.protocol), size);
+    int probes = 1;
+    while (*ps_service_index_at(&tables, generation, slot) != 0) {
+      slot = (slot + 1) % size;
+      if (++probes > PS_SERVICE_PROBES) {
+        return fail(ErrorKind::kConflict,
+                    fmt::format("no place in the service index for {}: raise max_services",
+                                to_string(service.vip)));
+      }
+    }
+    *ps_service_index_at(&tables, generation, slot) = id;
+  }
+  return {};
+}
+
+Result<void> check_ids(const ps_tables& tables, const Delta& delta) {
+  const auto& [settings, services, backends] = delta.next;
+  const bool fits =
+      (services.empty() || services.rbegin()->first < tables.max_services) &&
+      (backends.empty() || backends.rbegin()->first < tables.max_backends) &&
+      std::all_of(delta.lookup_tables.begin(), delta.lookup_tables.end(), [&](const auto& table) {
+        return services.contains(table.first) && table.second.size() == kLookupTableSlots;
+      });
+  if (fits) return {};
+  return fail(ErrorKind::kInvalid, "the plan does not fit the tables");
+}
+
+}  // namespace
+
+TableWriter::TableWriter(const ps_tables& tables, std::function<Result<void>()> wait_for_readers)
+    : tables_(tables), wait_for_readers_(std::move(wait_for_readers)) {}
+
+ForwardingState TableWriter::read() const {
+  ForwardingState state;
+  const uint32_t generation = tables_.control->generation & 1;
+  if (ps_settings_at(&tables_, generation)->snat_port_count == 0) return state;
+  state.settings = from_table(*ps_settings_at(&tables_, generation));
+  for (uint32_t id = 1; id < tables_.max_services; id++) {
+    const ps_service& service = *ps_service_at(&tables_, generation, id);
+    if (service.family) state.services[static_cast<ServiceId>(id)] = from_table(service);
+  }
+  for (uint32_t id = 1; id < tables_.max_backends; id++) {
+    const ps_backend& backend = *ps_backend_at(&tables_, generation, id);
+    if (backend.family) state.backends[static_cast<BackendId>(id)] = from_table(backend);
+  }
+  return state;
+}
+
+Result<void> TableWriter::apply(const Delta& delta,
+                                const std::vector<LocalInterface>& interfaces) {
+  if (auto fits = check_ids(tables_, delta); !fits) return fits;
+  const uint32_t generation = (tables_.control->generation & 1) ^ 1;
+  auto indexed = write_service_index(tables_, generation, delta.next.services);
+  if (!indexed) return indexed;
+
+  *ps_settings_at(&tables_, generation) = to_table(delta.next.settings, interfaces);
+  std::memset(ps_service_at(&tables_, generation, 0), 0, tables_.max_services * sizeof(ps_service));
+  std::memset(ps_backend_at(&tables_, generation, 0), 0, tables_.max_backends * sizeof(ps_backend));
+  for (const auto& [id, service] : delta.next.services) {
+    *ps_service_at(&tables_, generation, id) = to_table(service);
+  }
+  for (const auto& [id, backend] : delta.next.backends) {
+    *ps_backend_at(&tables_, generation, id) = to_table(backend);
+  }
+  for (const auto& [id, slots] : delta.lookup_tables) {
+    const uint8_t which = delta.next.services.at(id).lookup_table & 1;
+    std::copy(slots.begin(), slots.end(), ps_lookup_table_at(&tables_, id, which)->slots);
+  }
+  __atomic_store_n(&tables_.control->generation, generation, __ATOMIC_RELEASE);
+  return wait_for_readers_();
+}
+
+}  // namespace penstock
