@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pinned attachments of the program to interfaces: one link an interface, in native mode where the driver can.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/result.h"
+#include "dataplane/tables/writer.h"
+#include "dataplane/xdp/pin_directory.h"
+
+namespace penstock {
+
+// Names and MACs as they are now. kNotFound for a missing one, naming those there are.
+Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::string>& names);
+
+// Makes the program forward on the interface: takes over the link pinned for it, else attaches and pins one. A
+// replaced program's last packet and the new one's first have no gap between them. The status says how.
+Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::string& name,
+                                         uint32_t index, int program_fd);
+
+// Ends what is pinned for interfaces that are not in `names`.
+void detach_others(const PinDirectory& pins, const std::vector<std::string>& names);
+
+bool is_link_pin(const std::string& file_name);
+void detach_pinned_link(const std::string& path);
+
+}  // namespace penstock
