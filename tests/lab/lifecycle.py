@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings the world up and takes it down, one at a time on a machine."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+
+from . import appliance, netns, servers, world
+from .netns import LabError
+
+# A name in the kernel's abstract socket space: gone with its holder, whatever ends it.
+LOCK_NAME = "\0penstock-lab"
+
+
+@contextlib.contextmanager
+def locked():
+    """Only one process at a time changes the world."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces: run it as root")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
+        try:
+            lock.bind(LOCK_NAME)
+        except OSError as failure:
+            raise LabError("another ./lab is at work: end it first") from failure
+        yield
+
+
+def is_up():
+    return bool(netns.existing()) or world.RUN.exists()
+
+
+def up(with_servers=True):
+    """The whole world, with the daemon ready; nothing of it remains after a failure."""
+    if is_up():
+        raise LabError("a lab is up already: `./lab down` takes it down")
+    try:
+        make_run_directory()
+        netns.create()
+        if with_servers:
+            servers.prepare()
+            servers.start(world.INSTANCES)
+        daemon = appliance.start()
+        (appliance.wait_all_up if with_servers else appliance.wait_answering)(daemon)
+    except BaseException:
+        down()
+        raise
+
+
+@contextlib.contextmanager
+def world_up():
+    """The world for as long as the block lasts."""
+    up()
+    try:
+        yield
+    finally:
+        for impatient in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(impatient, signal.SIG_IGN)
+        down()
+
+
+def down():
+    """Removes everything, after a crash too. What is not there is no failure."""
+    netns.destroy()
+    if os.path.ismount(world.BPFFS):
+        netns.checked(["umount", world.BPFFS])
+    shutil.rmtree(world.RUN, ignore_errors=True)
+
+
+def make_run_directory():
+    world.RUN.mkdir(mode=0o755)
+    for directory in (world.BPFFS, world.STATE, world.RUN / "tmp"):
+        directory.mkdir()
+    netns.checked(["mount", "-t", "bpf", "bpf", world.BPFFS])

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network namespaces: makes and removes those of the world, runs commands in them.
+
+A process belongs to the lab when it is in one of the lab's network namespaces; nothing else is
+ever ended. Commands enter only the network namespace, never a mount namespace, so that the bpffs
+that penstock pins to is one for all.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+from . import world
+
+SYSCTLS = (
+    # Addresses work at once.
+    "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
+    # Three subnets share one wire.
+    "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
+)
+
+
+class LabError(Exception):
+    """What went wrong, in one line for people."""
+
+
+def in_namespace(node_name, command):
+    """The command line that runs `command` in a node."""
+    return ["nsenter", f"--net=/run/netns/{world.namespace_of(node_name)}", *map(str, command)]
+
+
+def run(node_name, *command, **options):
+    """Runs a command in a node; options as in checked()."""
+    return checked(in_namespace(node_name, command), **options)
+
+
+def checked(command, check=True, **options):
+    """Runs a command to its end with its output as text; LabError when it fails."""
+    options = {"capture_output": True, "text": True, **options}
+    done = subprocess.run([str(word) for word in command], check=False, **options)
+    if check and done.returncode != 0:
+        said = ((done.stdout or "") + (done.stderr or "")).strip().splitlines()
+        words = " ".join(map(str, command))
+        raise LabError(f"`{words}` failed: {said[-1] if said else 'it said nothing'}")
+    return done
+
+
+def existing():
+    """Names of the nodes that are there now."""
+    return [name for name in world.NODE_NAMES
+            if os.path.exists(f"/run/netns/{world.namespace_of(name)}")]
+
+
+def create():
+    batch(*(f"netns add {world.namespace_of(name)}" for name in world.NODE_NAMES))
+    for name in world.NODE_NAMES:
+        run(name, "sysctl", "-q", "-w", *SYSCTLS)
+    bridge_namespace = world.namespace_of(world.BRIDGE)
+    batch(*(f"link add eth0 address {node.mac} netns {node.namespace} type veth "
+            f"peer name {node.name} netns {bridge_namespace}" for node in world.NODES))
+    for node in world.NODES:
+        # A frame that XDP sends on has to carry its checksum: no NIC fills it in later.
+        run(node.name, "ethtool", "-K", "eth0", "tx", "off")
+        run(world.BRIDGE, "ethtool", "-K", node.name, "tx", "off")
+    configure_bridge()
+    for node in world.NODES:
+        configure_node(node)
+
+
+def configure_bridge():
+    batch("link set lo up",
+          "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+          *(f"link set {node.name} master br0 up" for node in world.NODES),
+          # A veth end takes what XDP transmits at its peer only with an XDP program of its own.
+          f"link set dev appliance xdpdrv obj {world.PASS_PROGRAM} sec xdp",
+          "link set br0 up",
+          namespace=world.namespace_of(world.BRIDGE))
+
+
+def configure_node(node):
+    addresses = (f"{address} dev eth0{' nodad' if ':' in address else ''}"
+                 for address in node.addresses)
+    batch("link set lo up", "link set eth0 up",
+          *(f"address add {address}" for address in addresses),
+          *(f"route add {route}" for route in node.routes),
+          namespace=node.namespace)
+
+
+def batch(*lines, namespace=None):
+    where = ["-netns", namespace] if namespace else []
+    checked(["ip", *where, "-batch", "-"], input="\n".join(lines) + "\n")
+
+
+def pids(node_name):
+    done = checked(["ip", "netns", "pids", world.namespace_of(node_name)], check=False)
+    return [int(word) for word in done.stdout.split() if int(word) != os.getpid()]
+
+
+def destroy():
+    """Ends every process in the nodes and removes them. What is not there is no failure."""
+    names = existing()
+    end_processes(names)
+    for name in names:
+        checked(["ip", "netns", "del", world.namespace_of(name)])
+
+
+def end_processes(names, patience_s=5.0):
+    deadline = time.monotonic() + patience_s
+    while left := [pid for name in names for pid in pids(name)]:
+        if time.monotonic() > deadline:
+            raise LabError(f"these processes do not end: {' '.join(map(str, left))}")
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.01)

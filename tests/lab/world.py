@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model of the world, as data: its nodes, their addresses, what runs on them.
+
+All nodes hang on one Linux bridge, which has a namespace of its own. Three subnets share that
+wire, and routes say who sees whom: the client knows only the way to the VIPs, through the
+appliance, so an answer that reaches it has been translated; the hosts know only their own subnet,
+so they answer the appliance. Nothing here acts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+PENSTOCK = BUILD / "controlplane" / "penstock"
+PASS_PROGRAM = BUILD / "tests" / "lab" / "pass.bpf.o"
+CONFIG = ROOT / "configs" / "lab.toml"
+
+# All that the lab makes outside its namespaces is below RUN, which configs/lab.toml names too.
+RUN = Path("/run/penstock-lab")
+BPFFS = RUN / "bpf"
+PIN_PATH = BPFFS / "penstock"
+SOCKET = RUN / "control.sock"
+STATE = RUN / "state"
+
+VIPS = {4: "203.0.113.10", 6: "2001:db8:113::10"}
+APPLIANCE = {4: "10.0.0.254", 6: "2001:db8:10::254"}
+CLIENTS = {
+    4: [f"198.18.0.{i}" for i in range(1, 201)],
+    6: [f"2001:db8:18::{i:x}" for i in range(1, 201)],
+}
+
+
+def namespace_of(node_name):
+    return f"ps-{node_name}"
+
+
+@dataclass(frozen=True)
+class Node:
+    name: str
+    mac: str
+    addresses: tuple  # with prefix lengths
+    routes: tuple = ()
+
+    @property
+    def namespace(self):
+        return namespace_of(self.name)
+
+
+NODES = (
+    Node("client", "02:00:00:00:00:c1",
+         addresses=tuple(f"{a}/24" for a in CLIENTS[4]) + tuple(f"{a}/64" for a in CLIENTS[6]),
+         routes=tuple(f"{VIPS[f]} via {APPLIANCE[f]} dev eth0 onlink" for f in (4, 6))),
+    Node("appliance", "02:00:00:00:00:fe",
+         addresses=(f"{APPLIANCE[4]}/24", f"{APPLIANCE[6]}/64"),
+         routes=("198.18.0.0/24 dev eth0", "2001:db8:18::/64 dev eth0")),
+    Node("host1", "02:00:00:00:00:01", addresses=("10.0.0.1/24", "2001:db8:10::1/64")),
+    Node("host2", "02:00:00:00:00:02", addresses=("10.0.0.2/24", "2001:db8:10::2/64")),
+)
+BRIDGE = "bridge"  # the fifth namespace: br0, with a port named after each node
+NODE_NAMES = tuple(node.name for node in NODES) + (BRIDGE,)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An HTTP server and a UDP echo server that both answer with the instance's name."""
+    name: str
+    node: str
+    http_port: int
+    echo_port: int
+
+    @property
+    def addresses(self):
+        node = next(n for n in NODES if n.name == self.node)
+        return [address.split("/")[0] for address in node.addresses]
+
+
+INSTANCES = (
+    Instance("h1-a", "host1", 3000, 3007),
+    Instance("h1-b", "host1", 3001, 3008),
+    Instance("h2-a", "host2", 3000, 3007),
+    Instance("h2-b", "host2", 3001, 3008),
+)
+FIFTH_INSTANCE = Instance("h2-c", "host2", 3002, 3009)  # in no configuration: for those who add one
+
+# What configs/lab.toml calls the services, by address family.
+HTTP_SERVICES = {4: "web", 6: "web6"}
+ECHO_SERVICES = {4: "echo", 6: "echo6"}
+HTTP_PORT = 80
+ECHO_PORT = 7
