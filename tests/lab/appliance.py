@@ -80,6 +80,13 @@ def wait_all_up(process=None):
     return wait_until(all_up, "every backend up", process)
 
 
+def wait_health(backend, wanted):
+    """Until the HTTP services both find a backend "up" or "down"."""
+    places = [(service, backend) for service in world.HTTP_SERVICES.values()]
+    return wait_until(lambda said: all(health(said).get(place) == wanted for place in places),
+                      f"{backend} {wanted}")
+
+
 def all_up(said):
     return set(health(said).values()) == {"up"}
 

@@ -51,7 +51,7 @@ def show_spread(report):
     for kind, services, port in (("http", world.HTTP_SERVICES, world.HTTP_PORT),
                                  ("udp", world.ECHO_SERVICES, world.ECHO_PORT)):
         for family, service in services.items():
-            where = f"{service:<7}{endpoint(family, port)}"
+            where = f"{service:<7}{world.endpoint(world.VIPS[family], port)}"
             show_service(report, kind, where, clients.of_family(seen[kind], family))
     homes = {kind: clients.homes(answers) for kind, answers in seen.items()}
     print("  for example: " + "\n               ".join(
@@ -60,10 +60,6 @@ def show_spread(report):
     report.claim("a client's TCP and UDP meet at one instance", not apart,
                  f"{len(homes['http']) - len(apart)} of {len(clients.EVERYONE)} clients")
     return homes["http"]
-
-
-def endpoint(family, port):
-    return f"{world.VIPS[4]}:{port}" if family == 4 else f"[{world.VIPS[6]}]:{port}"
 
 
 def show_service(report, kind, where, seen):
@@ -89,7 +85,7 @@ def show_failure(report, before):
     during = show_move(report, "a failure moves its own clients only", before, before, own)
     servers.start([VICTIM])
     started = time.monotonic()
-    appliance.wait_until(appliance.all_up, f"{VICTIM.name} up again")
+    appliance.wait_health(VICTIM.name, "up")
     print(f"{VICTIM.name} is started again: found up after {time.monotonic() - started:.1f} s")
     after = show_move(report, "a recovery moves them back only", before, during, own)
     report.claim("after it every client is where it was", not clients.moved(before, after),
@@ -100,10 +96,7 @@ def kill_victim():
     """Returns how long the appliance took to find the victim down in both HTTP services."""
     servers.kill(VICTIM)
     killed = time.monotonic()
-    places = [(service, VICTIM.name) for service in world.HTTP_SERVICES.values()]
-    appliance.wait_until(
-        lambda said: all(appliance.health(said)[place] == "down" for place in places),
-        f"{VICTIM.name} down")
+    appliance.wait_health(VICTIM.name, "down")
     return time.monotonic() - killed
 
 

@@ -46,7 +46,12 @@ http {{
 def prepare():
     """Writes what the instances serve."""
     BIG_FILE.parent.mkdir()
-    BIG_FILE.write_bytes(random.Random(1).randbytes(BIG_FILE_BYTES))
+    BIG_FILE.write_bytes(big_content())
+
+
+def big_content():
+    """What `/big` is, the same every time."""
+    return random.Random(1).randbytes(BIG_FILE_BYTES)
 
 
 def start(instances):
@@ -58,8 +63,8 @@ def start(instances):
 
 
 def start_nginx(instance):
-    listens = " ".join(f"listen {f'[{a}]' if ':' in a else a}:{instance.http_port} backlog=4096;"
-                       for a in instance.addresses)
+    listens = " ".join(f"listen {world.endpoint(address, instance.http_port)} backlog=4096;"
+                       for address in instance.addresses)
     temporary_paths = " ".join(f"{kind}_temp_path {world.RUN}/tmp;" for kind in
                                ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     config = world.RUN / f"{instance.name}.nginx.conf"

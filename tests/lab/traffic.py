@@ -5,7 +5,7 @@
     traffic.py udp    --requests N CLIENT...   the same by UDP, each from a new source port
     traffic.py watch  --seconds S CLIENT...    requests on new connections as long as S
     traffic.py hold   --seconds S CLIENT...    requests on one connection as long as S
-    traffic.py fetch  --rate BYTES CLIENT...   each client downloads /big once, that fast
+    traffic.py fetch  --rate BYTES CLIENT...   each client downloads /big once, that fast, in S
 
 A client is the source address; its family selects the VIP. An answer is the name of the instance
 that gave it, or a text that starts with "error". http and udp print {client: [answer, ...]}, watch
@@ -125,8 +125,9 @@ async def hold(client, options):
 
 async def fetch(client, options):
     try:
-        return await download(client, f"/big?rate={options.rate}")
-    except (OSError, ValueError, KeyError) as failure:
+        attempt = download(client, f"/big?rate={options.rate}")
+        return await asyncio.wait_for(attempt, options.seconds)
+    except (OSError, asyncio.TimeoutError, ValueError, KeyError) as failure:
         return {"error": f"{type(failure).__name__} {failure}"}
 
 

@@ -35,6 +35,10 @@ def namespace_of(node_name):
     return f"ps-{node_name}"
 
 
+def endpoint(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 @dataclass(frozen=True)
 class Node:
     name: str

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's life: what outlives it, what it takes over, what it follows, what it leaves."""
+
+import contextlib
+import json
+
+import pytest
+
+from . import appliance, clients, netns, world
+
+pytestmark = pytest.mark.usefixtures("lab")
+
+
+def all_answered():
+    seen = clients.send("http", clients.EVERYONE)
+    assert clients.errors(seen) == []
+    return clients.homes(seen)
+
+
+def link(node, device):
+    return json.loads(netns.run(node, "ip", "-j", "link", "show", "dev", device).stdout)[0]
+
+
+def traces():
+    """What a daemon leaves in the kernel and in files while it forwards."""
+    loopback = netns.run("appliance", "ip", "-j", "address", "show", "dev", "lo").stdout
+    reserved = netns.run("appliance", "sysctl", "-n", "net.ipv4.ip_local_reserved_ports").stdout
+    return {
+        "XDP program": "xdp" in link("appliance", "eth0"),
+        "pins": world.PIN_PATH.exists() and any(world.PIN_PATH.iterdir()),
+        "VIPs": [vip for vip in world.VIPS.values() if vip in loopback],
+        "reserved ports": reserved.strip(),
+        "socket": world.SOCKET.exists(),
+    }
+
+
+CLEAN = {"XDP program": False, "pins": False, "VIPs": [], "reserved ports": "", "socket": False}
+FORWARDING = {"XDP program": True, "pins": True, "VIPs": list(world.VIPS.values()),
+              "reserved ports": "20000-32767"}
+
+
+def without_socket(found):
+    return {name: value for name, value in found.items() if name != "socket"}
+
+
+def test_the_program_is_attached_in_native_mode():
+    (interface,) = appliance.status()["dataplane"]["interfaces"]
+    assert (interface["name"], interface["attach_mode"]) == ("eth0", "native")
+    assert link("appliance", "eth0")["xdp"]["mode"] == 1  # driver mode, in the kernel's own words
+
+
+def test_stop_leaves_nothing_behind():
+    assert without_socket(traces()) == FORWARDING
+    appliance.stop()
+    assert traces() == CLEAN
+
+
+def test_stop_cleans_up_after_a_killed_daemon():
+    appliance.kill(appliance.pid())
+    assert without_socket(traces()) == FORWARDING
+    appliance.penstock("stop", "--config", world.CONFIG)
+    assert traces() == CLEAN
+
+
+def test_a_killed_daemon_leaves_the_packets_flowing():
+    before = all_answered()
+    appliance.kill(appliance.pid())
+    assert all_answered() == before
+    assert appliance.status() is None
+
+
+def test_changes_at_the_socket_survive_a_restart():
+    appliance.penstock("weight", "web", "h1-a", 5)
+    appliance.penstock("drain", "web6", "h2-a")
+    appliance.penstock("remove", "echo", "h2-b")
+    appliance.penstock("add", "echo6", world.endpoint("2001:db8:10::2", 3009), "--name", "h2-c")
+    before = appliance.status()
+    appliance.kill(appliance.pid())
+    after = appliance.wait_answering(appliance.start())
+    assert before["pid"] != after["pid"]
+    assert appliance.backends(after, "web")["h1-a"]["weight"] == 5
+    assert appliance.backends(after, "web6")["h2-a"]["drain"] is True
+    assert "h2-b" not in appliance.backends(after, "echo")
+    assert "h2-c" in appliance.backends(after, "echo6")
+    assert len(after["differences"]) == 4
+    appliance.penstock("apply", "--discard-changes")
+    assert appliance.status()["differences"] == []
+
+
+def test_a_second_start_takes_the_tables_over():
+    all_answered()
+    appliance.kill(appliance.pid())
+    assert world.SOCKET.exists(), "a killed daemon cannot remove its socket"
+    said = appliance.wait_all_up(appliance.start())
+    assert said["dataplane"]["adopted"] is True
+    web = next(service for service in said["services"] if service["name"] == "web")
+    assert web["counters"]["new_flows"] > 0, "the counters outlive the daemon"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["announced", "unannounced"])
+def test_a_backend_whose_mac_changes_keeps_working(told):
+    before = all_answered()
+    netns.run("host2", "sysctl", "-q", "-w", f"net.ipv4.conf.eth0.arp_notify={int(told)}",
+              f"net.ipv6.conf.eth0.ndisc_notify={int(told)}")
+    new, old = "02:00:00:00:00:22", link("host2", "eth0")["address"]
+    with contextlib.ExitStack() as undo:
+        undo.callback(netns.batch, f"link set dev eth0 address {old}", namespace="ps-host2")
+        netns.batch(f"link set dev eth0 address {new}", namespace="ps-host2")
+        appliance.wait_until(lambda said: next_hops_of_host2(said) == {new} and
+                             appliance.all_up(said), "the new MAC", patience_s=30)
+        assert all_answered() == before
+    appliance.wait_until(lambda said: next_hops_of_host2(said) == {old} and
+                         appliance.all_up(said), "the old MAC", patience_s=30)
+
+
+def next_hops_of_host2(said):
+    return {(backend["next_hop"] or {}).get("mac") for service in world.HTTP_SERVICES.values()
+            for name, backend in appliance.backends(said, service).items()
+            if name.startswith("h2-")}
+
+
+def test_where_native_xdp_is_refused_it_forwards_in_generic_mode_and_says_so():
+    """A veth takes no native program while its peer's frames may be larger than a page."""
+    before = all_answered()
+    appliance.stop()
+    with contextlib.ExitStack() as undo:
+        undo.callback(netns.attach_pass_program)
+        undo.callback(netns.batch, "link set dev appliance mtu 1500", namespace="ps-bridge")
+        netns.batch("link set dev appliance xdp off", "link set dev appliance mtu 9000",
+                    namespace="ps-bridge")
+        said = appliance.wait_all_up(appliance.start())
+        (interface,) = said["dataplane"]["interfaces"]
+        assert interface["attach_mode"] == "generic"
+        assert "MTU" in interface["degraded"]
+        assert "degraded" in appliance.penstock("status").stdout
+        assert all_answered() == before
+        appliance.stop()
