@@ -42,7 +42,7 @@ def checked(command, check=True, **options):
     if check and done.returncode != 0:
         said = ((done.stdout or "") + (done.stderr or "")).strip().splitlines()
         words = " ".join(map(str, command))
-        raise LabError(f"`{words}` failed: {said[-1] if said else 'it said nothing'}")
+        raise LabError(f"`{words}` failed: {'; '.join(said[-2:]) or 'it said nothing'}")
     return done
 
 
