@@ -72,14 +72,9 @@ def configure_bridge():
     batch("link set lo up",
           "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
           *(f"link set {node.name} master br0 up" for node in world.NODES),
+          # A veth end takes what XDP transmits at its peer only with an XDP program of its own.
+          f"link set dev appliance xdpdrv obj {world.PASS_PROGRAM} sec xdp",
           "link set br0 up",
-          namespace=world.namespace_of(world.BRIDGE))
-    attach_pass_program()
-
-
-def attach_pass_program():
-    """A veth end takes what XDP transmits at its peer only with an XDP program of its own."""
-    batch(f"link set dev appliance xdpdrv obj {world.PASS_PROGRAM} sec xdp",
           namespace=world.namespace_of(world.BRIDGE))
 
 

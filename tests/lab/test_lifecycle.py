@@ -120,18 +120,17 @@ def next_hops_of_host2(said):
 
 
 def test_where_native_xdp_is_refused_it_forwards_in_generic_mode_and_says_so():
-    """A veth takes no native program while its peer's frames may be larger than a page."""
+    """A veth takes no native program while its peer has more queues to send from than it has."""
     before = all_answered()
     appliance.stop()
+    if netns.run(world.BRIDGE, "ethtool", "-L", "appliance", "tx", "2", check=False).returncode:
+        pytest.skip("a veth has one queue a CPU, and a second one is needed to refuse native XDP")
     with contextlib.ExitStack() as undo:
-        undo.callback(netns.attach_pass_program)
-        undo.callback(netns.batch, "link set dev appliance mtu 1500", namespace="ps-bridge")
-        netns.batch("link set dev appliance xdp off", "link set dev appliance mtu 9000",
-                    namespace="ps-bridge")
+        undo.callback(netns.run, world.BRIDGE, "ethtool", "-L", "appliance", "tx", "1")
         said = appliance.wait_all_up(appliance.start())
         (interface,) = said["dataplane"]["interfaces"]
         assert interface["attach_mode"] == "generic"
-        assert "MTU" in interface["degraded"]
+        assert "native XDP was refused" in interface["degraded"]
         assert "degraded" in appliance.penstock("status").stdout
         assert all_answered() == before
         appliance.stop()
