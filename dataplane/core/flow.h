@@ -23,14 +23,29 @@ enum {
 // Half-open and closing flows older than this give way when no place is free: 2 s, longer than a handshake takes.
 #define PS_EVICTABLE_TICKS 8
 
+// A flow's time is written anew when it is older than this: 1 s. A write a packet would cost more than the rest.
+#define PS_REFRESH_TICKS 4
+
+#define PS_INDEX_AMBIGUOUS (~0ULL)  // more than one entry of a set has the tag
+
 // How far a client's first acknowledgement may be past the SYN-ACK: TCP fast open lets a backend send data at once.
 #define PS_HANDSHAKE_WINDOW 65536u
 
-struct ps_client_tuple {
-  struct ps_address address;
-  struct ps_be16 port;
-  __u16 service;
+// A 5-tuple as seen from us: the packet's source is remote, its destination local. What finds a flow is the hash of its
+// client's tuple (client to VIP), or of its return tuple (backend to source port).
+struct ps_tuple {
+  const struct ps_address *remote;
+  const struct ps_address *local;
+  struct ps_be16 remote_port;
+  struct ps_be16 local_port;
+  __u8 protocol;
 };
+
+PS_INLINE struct ps_tuple ps_tuple_of(const struct ps_packet *packet) {
+  const struct ps_tuple tuple = {packet->source, packet->destination, packet->udp->source_port,
+                                 packet->udp->destination_port, packet->protocol};
+  return tuple;
+}
 
 PS_INLINE __u64 ps_flow_load(const __u64 *word) {
   return *(const volatile __u64 *)word;
@@ -94,10 +109,12 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
     // The backend goes on after a reset: it did not believe it (RFC 5961), so neither do we.
     state = PS_FLOW_ESTABLISHED;
   }
+  const __u64 same = ps_flow_word(ps_flow_tick(word), state, flags, ps_flow_snat(word), word >> 56);
+  if (same == word && ps_flow_age_ticks(word, now) < PS_REFRESH_TICKS) return word;
   return ps_flow_word(now, state, flags, ps_flow_snat(word), word >> 56);
 }
 
-// Writes only when something changes: at most once a tick for a flow in steady state. A lost race is another packet's
+// Writes only when something changes: about once a second for a flow in steady state. A lost race is another packet's
 // update; a second try joins it, a third is left to the next packet.
 PS_INLINE void ps_flow_update(struct ps_flow *flow, __u64 word, __u32 now, int to_backend,
                               __u8 tcp_flags, int confirms) {
@@ -129,30 +146,27 @@ PS_INLINE const struct ps_address *ps_flow_client(int family, const struct ps_fl
                            : &((const struct ps_flow6 *)flow)->client;
 }
 
-PS_INLINE __u64 ps_client_tuple_hash(const struct ps_settings *settings, int family,
-                                     const struct ps_address *address, struct ps_be16 port,
-                                     __u16 service) {
-  const __u64 tail = port.raw | ((__u64)service << 16);
-  if (family == PS_IPV4) {
-    return ps_mix((address->word[0].raw | (tail << 32)) ^ settings->hash_key[0]);
-  }
-  __u64 hash = ps_mix(ps_pair(address->word[0], address->word[1]) ^ settings->hash_key[0]);
-  hash = ps_mix(hash ^ ps_pair(address->word[2], address->word[3]));
-  return ps_mix(hash ^ tail ^ settings->hash_key[1]);
+// Multilinear hashing: words times secret odd factors, summed (Lemire and Kaser 2014), then finished. Which tuples collide
+// cannot be told from outside, and the multiplications run side by side.
+PS_INLINE __u64 ps_finish_hash(__u64 sum) {
+  sum ^= sum >> 32;
+  sum *= 0x9e3779b97f4a7c15ULL;
+  return sum ^ (sum >> 29);
 }
 
-PS_INLINE __u64 ps_return_tuple_hash(const struct ps_settings *settings, int family,
-                                     const struct ps_address *backend, struct ps_be16 backend_port,
-                                     const struct ps_address *snat, struct ps_be16 snat_port,
-                                     __u8 protocol) {
-  const __u64 ports = backend_port.raw | ((__u64)snat_port.raw << 16) | ((__u64)protocol << 32);
-  __u64 hash = ps_pair(backend->word[0], snat->word[0]) ^ settings->hash_key[1];
+PS_INLINE __u64 ps_tuple_hash(const struct ps_settings *settings, int family,
+                              const struct ps_tuple *tuple) {
+  const __u64 *factor = settings->flow_factors;
+  const struct ps_be32 *remote = tuple->remote->word;
+  const struct ps_be32 *local = tuple->local->word;
+  const __u64 ports = tuple->remote_port.raw | ((__u64)tuple->local_port.raw << 16) |
+                      ((__u64)tuple->protocol << 32);
+  __u64 sum = ports * factor[0] + ps_pair(remote[0], local[0]) * factor[1];
   if (family == PS_IPV6) {
-    hash = ps_mix(hash) ^ ps_pair(backend->word[1], snat->word[1]);
-    hash = ps_mix(hash) ^ ps_pair(backend->word[2], snat->word[2]);
-    hash = ps_mix(hash) ^ ps_pair(backend->word[3], snat->word[3]);
+    sum += ps_pair(remote[1], local[1]) * factor[2] + ps_pair(remote[2], local[2]) * factor[3] +
+           ps_pair(remote[3], local[3]) * factor[4];
   }
-  return ps_mix(ps_mix(hash) ^ ports);
+  return ps_finish_hash(sum);
 }
 
 PS_INLINE __u64 ps_index_tag(__u64 hash) {
@@ -160,47 +174,92 @@ PS_INLINE __u64 ps_index_tag(__u64 hash) {
 }
 
 PS_INLINE __u64 ps_index_place(__u64 word) {
-  return word & ((1ULL << PS_INDEX_PLACE_BITS) - 1);
+  return word & (PS_INDEX_SPILLED - 1);
 }
 
-// A flow may be indexed in either of two sets.
+// A flow is indexed in the first of two sets, or in the second when the first was full of live flows.
 PS_INLINE __u32 ps_index_choice(const struct ps_tables *tables, __u64 hash, int choice) {
   const __u32 part = choice == 0 ? (__u32)hash : (__u32)(hash >> 24) * 0x9e3779b1u;
   return ps_scale(part, ps_index_sets(tables));
 }
 
-PS_INLINE int ps_flow_is_clients(int family, const struct ps_flow *flow,
-                                 const struct ps_client_tuple *client) {
-  return ps_same16(flow->client_port, client->port) && flow->service == client->service &&
-         ps_same_address(family, ps_flow_client(family, flow), &client->address);
+PS_INLINE int ps_is_vip_of(int family, const struct ps_service *service,
+                           const struct ps_tuple *tuple) {
+  return ps_same16(service->port, tuple->local_port) && service->protocol == tuple->protocol &&
+         service->family == family && ps_same_address(family, &service->vip, tuple->local);
 }
 
-// The client's flow, or nothing; `word` is its life as it was met.
-PS_INLINE struct ps_flow *ps_find_in_set(const struct ps_tables *tables,
-                                         const struct ps_settings *settings, int family,
-                                         const struct ps_client_tuple *client, __u64 hash,
-                                         int choice, __u32 now, __u64 *word) {
-  struct ps_flow_index *set =
-      ps_index_set_at(tables, family, ps_index_choice(tables, hash, choice));
-  if (!set) return 0;
+// 1 when x is zero, without a branch; x below 2^63.
+PS_INLINE __u64 ps_is_zero(__u64 x) {
+  return (x - 1) >> 63;
+}
+
+// The entry of a set that has the hash's tag; 0: none. Where it stands is chance, so a loop
+// that ends there would be mispredicted every time: all are compared.
+PS_INLINE __u64 ps_index_match(const struct ps_flow_index *set, __u64 hash) {
+  __u64 match = 0;
+  __u64 matches = 0;
+#pragma unroll
   for (int way = 0; way < PS_INDEX_WAYS; way++) {
     const __u64 entry = ps_flow_load(&set->word[way]);
-    if (ps_index_tag(entry) != ps_index_tag(hash) || ps_index_place(entry) == 0) continue;
-    struct ps_flow *flow = ps_flow_at(tables, family, ps_index_place(entry) - 1);
-    if (!flow) continue;
-    *word = ps_flow_load(&flow->word);
-    if (ps_flow_is_clients(family, flow, client) && ps_flow_is_live(settings, *word, now)) {
-      return flow;
-    }
+    const __u64 same = ps_is_zero(ps_index_tag(entry) ^ ps_index_tag(hash));
+    match |= entry & (0 - same);
+    matches += same;
   }
-  return 0;
+  return matches <= 1 ? match : PS_INDEX_AMBIGUOUS;
 }
 
-PS_INLINE struct ps_flow *ps_find_clients_flow(const struct ps_tables *tables,
-                                               const struct ps_settings *settings, int family,
-                                               const struct ps_client_tuple *client, __u64 hash,
-                                               __u32 now, __u64 *word) {
-  struct ps_flow *flow =
-      ps_find_in_set(tables, settings, family, client, hash, 0, now, word);
-  return flow ? flow : ps_find_in_set(tables, settings, family, client, hash, 1, now, word);
+// A client's flow as it was met, and its service; no flow: not known.
+struct ps_known_flow {
+  struct ps_flow *flow;
+  const struct ps_service *service;
+  __u64 word;
+};
+
+PS_INLINE int ps_find_at_entry(const struct ps_tables *tables, const struct ps_settings *settings,
+                               __u32 generation, int family, const struct ps_tuple *tuple,
+                               __u64 entry, __u32 now, struct ps_known_flow *known) {
+  if (ps_index_place(entry) == 0) return 0;
+  struct ps_flow *flow = ps_flow_at(tables, family, ps_index_place(entry) - 1);
+  if (!flow) return 0;
+  known->word = ps_flow_load(&flow->word);
+  if (!ps_same16(flow->client_port, tuple->remote_port) ||
+      !ps_same_address(family, ps_flow_client(family, flow), tuple->remote)) {
+    return 0;
+  }
+  known->service = ps_service_at(tables, generation, flow->service);
+  if (!known->service || !ps_is_vip_of(family, known->service, tuple)) return 0;
+  if (!ps_flow_is_live(settings, known->word, now)) return 0;
+  known->flow = flow;
+  return 1;
+}
+
+PS_INLINE void ps_find_in_set(const struct ps_tables *tables, const struct ps_settings *settings,
+                              __u32 generation, int family, const struct ps_tuple *tuple,
+                              __u64 hash, const struct ps_flow_index *set, __u32 now,
+                              struct ps_known_flow *known) {
+  const __u64 match = ps_index_match(set, hash);
+  if (PS_LIKELY(match != PS_INDEX_AMBIGUOUS)) {
+    ps_find_at_entry(tables, settings, generation, family, tuple, match, now, known);
+    return;
+  }
+  for (int way = 0; way < PS_INDEX_WAYS; way++) {
+    const __u64 entry = ps_flow_load(&set->word[way]);
+    if (ps_index_tag(entry) != ps_index_tag(hash)) continue;
+    if (ps_find_at_entry(tables, settings, generation, family, tuple, entry, now, known)) return;
+  }
+}
+
+PS_INLINE void ps_find_clients_flow(const struct ps_tables *tables,
+                                    const struct ps_settings *settings, __u32 generation,
+                                    int family, const struct ps_tuple *tuple, __u64 hash,
+                                    __u32 now, struct ps_known_flow *known) {
+  const struct ps_flow_index *set =
+      ps_index_set_at(tables, family, ps_index_choice(tables, hash, 0));
+  if (!set) return;
+  ps_find_in_set(tables, settings, generation, family, tuple, hash, set, now, known);
+  if (known->flow || !(ps_flow_load(&set->word[0]) & PS_INDEX_SPILLED)) return;
+  set = ps_index_set_at(tables, family, ps_index_choice(tables, hash, 1));
+  if (!set) return;
+  ps_find_in_set(tables, settings, generation, family, tuple, hash, set, now, known);
 }

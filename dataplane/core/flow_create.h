@@ -12,10 +12,13 @@
 #define PS_FULL_SETS_TRIES 16  // full sets met before the table counts as full
 
 struct ps_new_flow {
-  struct ps_client_tuple client;
-  __u64 client_hash;  // ps_client_tuple_hash
+  struct ps_address client;
+  __u64 client_hash;  // ps_tuple_hash of the client's tuple
   __u64 client_hop;
   __u32 now;
+  __u32 generation;
+  struct ps_be16 client_port;
+  __u16 service;
   __u16 backend;
   __u8 protocol;
   // Filled while a place is looked for:
@@ -44,7 +47,7 @@ PS_INLINE enum ps_place_result ps_pick_way(const struct ps_settings *settings, i
     const struct ps_flow *flow = ps_flow_way(set, family, (__u32)way);
     const __u64 word = ps_flow_load(&flow->word);
     if (ps_flow_is_over(settings, word, wanted->now)) {
-      over = way;
+      if (over < 0) over = way;
       continue;
     }
     const int gives_way = ps_flow_is_evictable(word, wanted->now);
@@ -76,13 +79,13 @@ PS_INLINE int ps_is_contested(const struct ps_settings *settings, int family,
 
 PS_INLINE void ps_write_flow(int family, struct ps_flow *flow, const struct ps_new_flow *wanted) {
   flow->client_hop = wanted->client_hop;
-  flow->client_word0 = wanted->client.address.word[0];
-  flow->client_port = wanted->client.port;
+  flow->client_word0 = wanted->client.word[0];
+  flow->client_port = wanted->client_port;
   flow->snat_port = ps_wire16(wanted->snat_port);
-  flow->service = wanted->client.service;
+  flow->service = wanted->service;
   flow->backend = wanted->backend;
   flow->expected_ack.raw = 0;
-  if (family == PS_IPV6) ((struct ps_flow6 *)flow)->client = wanted->client.address;
+  if (family == PS_IPV6) ((struct ps_flow6 *)flow)->client = wanted->client;
 }
 
 // Claims a way of the set, writes the flow and publishes it as half-open; the exchange orders the writes before it.
@@ -124,9 +127,9 @@ PS_INLINE enum ps_place_result ps_try_port_of(const struct ps_tables *tables,
                               ps_scale((__u32)random, settings->snat_port_count));
   wanted->snat = (__u8)(ps_scale((__u32)(random >> 32), settings->snat_count[v6]) &
                         (PS_MAX_SNAT_ADDRESSES - 1));
-  const __u64 hash = ps_return_tuple_hash(
-      settings, family, &backend->address, backend->port, &settings->snat[v6][wanted->snat],
-      ps_wire16(wanted->snat_port), wanted->protocol);
+  const struct ps_tuple tuple = {&backend->address, &settings->snat[v6][wanted->snat],
+                                 backend->port, ps_wire16(wanted->snat_port), wanted->protocol};
+  const __u64 hash = ps_tuple_hash(settings, family, &tuple);
   wanted->set = ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family));
   struct ps_flow_set *set = ps_flow_set_at(tables, family, wanted->set);
   if (!set) return PS_PLACE_SET_FULL;
@@ -159,32 +162,44 @@ PS_INLINE enum ps_reason ps_place_flow(const struct ps_tables *tables,
 
 // An index word may be taken over when its flow is over, or stands there no more.
 PS_INLINE int ps_index_is_stale(const struct ps_tables *tables, const struct ps_settings *settings,
-                                int family, __u64 entry, __u32 now) {
+                                int family, __u64 entry, const struct ps_new_flow *wanted) {
   const struct ps_flow *flow = ps_flow_at(tables, family, ps_index_place(entry) - 1);
-  if (!flow || ps_flow_is_over(settings, ps_flow_load(&flow->word), now)) return 1;
-  const __u64 hash = ps_client_tuple_hash(settings, family, ps_flow_client(family, flow),
-                                          flow->client_port, flow->service);
-  return ps_index_tag(hash) != ps_index_tag(entry);
+  if (!flow || ps_flow_is_over(settings, ps_flow_load(&flow->word), wanted->now)) return 1;
+  const struct ps_service *service = ps_service_at(tables, wanted->generation, flow->service);
+  if (!service) return 1;
+  const struct ps_tuple tuple = {ps_flow_client(family, flow), &service->vip, flow->client_port,
+                                 service->port, service->protocol};
+  return ps_index_tag(ps_tuple_hash(settings, family, &tuple)) != ps_index_tag(entry);
 }
 
 PS_INLINE __u64 ps_new_flow_place(int family, const struct ps_new_flow *wanted) {
   return (__u64)wanted->set * ps_flow_ways(family) + wanted->way;
 }
 
-PS_INLINE int ps_index_flow_of(const struct ps_tables *tables, const struct ps_settings *settings,
-                               int family, const struct ps_new_flow *wanted) {
+PS_INLINE int ps_index_put(const struct ps_tables *tables, const struct ps_settings *settings,
+                           int family, const struct ps_new_flow *wanted, int choice) {
   const __u64 entry = (ps_index_tag(wanted->client_hash) << PS_INDEX_PLACE_BITS) |
                       (ps_new_flow_place(family, wanted) + 1);
-  for (int i = 0; i < 2 * PS_INDEX_WAYS; i++) {
-    struct ps_flow_index *set = ps_index_set_at(
-        tables, family, ps_index_choice(tables, wanted->client_hash, i >= PS_INDEX_WAYS));
-    if (!set) return 0;
-    __u64 *word = &set->word[i & (PS_INDEX_WAYS - 1)];
-    const __u64 before = ps_flow_load(word);
-    if (before != 0 && !ps_index_is_stale(tables, settings, family, before, wanted->now)) continue;
-    if (__sync_val_compare_and_swap(word, before, entry) == before) return 1;
+  struct ps_flow_index *set =
+      ps_index_set_at(tables, family, ps_index_choice(tables, wanted->client_hash, choice));
+  if (!set) return 0;
+  for (int way = 0; way < PS_INDEX_WAYS; way++) {
+    const __u64 before = ps_flow_load(&set->word[way]);
+    if (ps_index_place(before) != 0 &&
+        !ps_index_is_stale(tables, settings, family, before, wanted)) {
+      continue;
+    }
+    const __u64 after = entry | (before & PS_INDEX_SPILLED);
+    if (__sync_val_compare_and_swap(&set->word[way], before, after) == before) return 1;
   }
+  if (choice == 0) __sync_fetch_and_or(&set->word[0], PS_INDEX_SPILLED);
   return 0;
+}
+
+PS_INLINE int ps_index_flow_of(const struct ps_tables *tables, const struct ps_settings *settings,
+                               int family, const struct ps_new_flow *wanted) {
+  return ps_index_put(tables, settings, family, wanted, 0) ||
+         ps_index_put(tables, settings, family, wanted, 1);
 }
 
 // Makes the flow findable from the client's side. 0: both its sets are full of live flows.

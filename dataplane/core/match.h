@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// Whose packet it is: a client's to a service, a backend's answer to a port of ours, or the kernel's.
+// Whether a frame is for us, and whose it is: a client's or a backend's.
 #pragma once
 
 #include "dataplane/core/access.h"
@@ -12,6 +12,7 @@ struct ps_route {
   const struct ps_service *service;
   const struct ps_backend *backend;
   struct ps_flow *flow;
+  __u64 word;        // the flow's life as it was met
   __u32 generation;
   __u32 snat;       // place in settings->snat
   __u32 interface;  // place in settings->interfaces where the packet came in
@@ -49,10 +50,12 @@ PS_INLINE int ps_is_to_snat_port(int family, const struct ps_packet *packet,
   return 0;
 }
 
-PS_INLINE __u8 *ps_hops_left(int family, const struct ps_packet *packet) {
-  return family == PS_IPV4 ? &packet->ipv4->ttl : &packet->ipv6->hop_limit;
+PS_INLINE int ps_has_hops(int family, const struct ps_packet *packet) {
+  return (family == PS_IPV4 ? packet->ipv4->ttl : packet->ipv6->hop_limit) > 1;
 }
 
+// Where the packet came in, and which way it goes: to a port of ours means from a backend, anything else may be a
+// client's.
 PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
                                               const struct ps_frame *frame, int family,
                                               const struct ps_packet *packet,
@@ -63,14 +66,6 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
   route->settings = ps_settings_at(tables, route->generation);
   if (!route->settings) return PS_REASON_tables_unreadable;
   if (!ps_find_interface(frame, packet, route)) return PS_REASON_not_ours;
-
-  if (!ps_is_to_snat_port(family, packet, route)) {
-    route->to_backend = 1;
-    route->service_id = ps_find_service(tables, route->generation, family, packet->destination,
-                                        packet->udp->destination_port, packet->protocol);
-    if (!route->service_id) return PS_REASON_not_ours;
-    route->service = ps_service_at(tables, route->generation, route->service_id);
-    if (!route->service) return PS_REASON_tables_unreadable;
-  }
-  return *ps_hops_left(family, packet) > 1 ? PS_REASON_NONE : PS_REASON_ttl_expired;
+  route->to_backend = !ps_is_to_snat_port(family, packet, route);
+  return PS_REASON_NONE;
 }

@@ -12,11 +12,15 @@
 struct ps_frame {
   __u8 *data;
   __u8 *end;              // of the bytes that can be read: the headers have to be among them
-  __u32 length_bytes;     // of the whole frame
+  void *handle;           // the driver's own, for ps_frame_length
   __u32 interface_index;  // the kernel's, where it came in
   __u32 worker;           // whose counters are written
   __u32 now_ticks;        // monotonic, see PS_TICK_SHIFT
 };
+
+// The whole frame's length in bytes, which may be in several buffers. Defined by each driver; asked only for a packet that is
+// longer than what can be read.
+PS_INLINE __u32 ps_frame_length(const struct ps_frame *frame);
 
 struct PS_WIRE ps_ethernet {
   __u8 destination[6];
@@ -112,6 +116,11 @@ PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
   return 0;
 }
 
+PS_INLINE int ps_frame_holds(const struct ps_frame *frame, __u32 ip_bytes) {
+  const __u32 bytes = ip_bytes + (__u32)sizeof(struct ps_ethernet);
+  return bytes <= (__u32)(frame->end - frame->data) || bytes <= ps_frame_length(frame);
+}
+
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
                                                    struct ps_cursor *cursor,
                                                    struct ps_packet *packet) {
@@ -122,7 +131,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
   if (ip->version_and_words >> 4 != 4 || header_bytes < sizeof *ip || ip_bytes < header_bytes) {
     return PS_REASON_malformed;
   }
-  if (ip_bytes + sizeof(struct ps_ethernet) > frame->length_bytes) return PS_REASON_truncated;
+  if (!ps_frame_holds(frame, ip_bytes)) return PS_REASON_truncated;
   if (!ps_take(cursor, header_bytes - (__u32)sizeof *ip)) return PS_REASON_truncated;
   packet->ipv4 = ip;
   packet->source = (struct ps_address *)&ip->source;
@@ -140,9 +149,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   if (!ip) return PS_REASON_truncated;
   if (ps_host32(ip->version_class_flow) >> 28 != 6) return PS_REASON_malformed;
   packet->ip_bytes = (__u32)sizeof *ip + ps_host16(ip->payload_length);
-  if (packet->ip_bytes + sizeof(struct ps_ethernet) > frame->length_bytes) {
-    return PS_REASON_truncated;
-  }
+  if (!ps_frame_holds(frame, packet->ip_bytes)) return PS_REASON_truncated;
   packet->ipv6 = ip;
   packet->source = &ip->source;
   packet->destination = &ip->destination;

@@ -47,11 +47,12 @@ enum ps_flow_state {
   PS_FLOW_STATES
 };
 
-// Time in the tables: ticks of 2^28 ns (268 ms) of the monotonic clock, 36 years until they wrap.
+// Time in the tables: ticks of 2^28 ns (268 ms) of the driver's steady clock, 36 years until they wrap.
 #define PS_TICK_SHIFT 28
 
 struct ps_settings {
-  __u64 hash_key[2];
+  __u64 flow_factors[8];  // odd and secret: the flow tables' hashing
+  __u64 hash_key[2];      // SipHash key of client hashes
   __u32 timeout_ticks[2][8];  // idle timeout by [0: TCP, 1: UDP][enum ps_flow_state]
   __u16 snat_port_first;
   __u16 snat_port_count;
@@ -60,7 +61,7 @@ struct ps_settings {
   struct ps_interface interfaces[PS_MAX_INTERFACES];
   struct ps_address snat[2][PS_MAX_SNAT_ADDRESSES];  // [0: IPv4, 1: IPv6]
 };
-PS_SIZE_IS(struct ps_settings, 16 + 64 + 16 + 128 + 512);
+PS_SIZE_IS(struct ps_settings, 64 + 16 + 64 + 16 + 128 + 512);
 
 struct ps_service {
   struct ps_address vip;
@@ -130,9 +131,10 @@ struct ps_flow_set {
 PS_SIZE_IS(struct ps_flow_set, PS_FLOW_SET_BYTES);
 
 // From the client's tuple to its flow: a tag and the flow's place, plus one. A hint: the flow itself is the truth, a
-// word whose flow has ended is free. One cache line.
+// word whose flow has ended is free. One cache line. The first word of a set says whether the set was ever too full.
 #define PS_INDEX_WAYS 8
 #define PS_INDEX_PLACE_BITS 40
+#define PS_INDEX_SPILLED (1ULL << 39)
 
 struct ps_flow_index {
   __u64 word[PS_INDEX_WAYS];

@@ -72,10 +72,9 @@ CounterSnapshot read_counters(const ps_tables& tables) {
   return snapshot;
 }
 
-FlowSnapshot read_flows(const ps_tables& tables, uint64_t now_ns) {
+FlowSnapshot read_flows(const ps_tables& tables, uint32_t now_ticks) {
   FlowSnapshot snapshot;
   const ps_settings& settings = published_settings(tables);
-  const auto now_ticks = static_cast<uint32_t>(now_ns >> PS_TICK_SHIFT);
   for (uint32_t set = 0; set < tables.flow4_sets; set++) {
     for (const ps_flow& flow : tables.flows4[set].ipv4) {
       count_flow(snapshot, settings, flow, now_ticks);

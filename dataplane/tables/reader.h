@@ -10,8 +10,8 @@ namespace penstock {
 
 CounterSnapshot read_counters(const ps_tables& tables);
 
-// One pass over both flow tables. now_ns is the clock that the forwarder stamps flows with.
-FlowSnapshot read_flows(const ps_tables& tables, uint64_t now_ns);
+// One pass over both flow tables. now_ticks is of the clock that the forwarder stamps flows with.
+FlowSnapshot read_flows(const ps_tables& tables, uint32_t now_ticks);
 
 // By the core's own functions over the published generation. A service that is not there: backend 0.
 Explanation explain_client(const ps_tables& tables, ServiceId service, const IpAddress& client);

@@ -41,6 +41,11 @@ ps_settings to_table(const ForwardingSettings& from,
   ps_settings to{};
   to.hash_key[0] = from.hash_key[0];
   to.hash_key[1] = from.hash_key[1];
+  for (uint32_t i = 0; i < 8; i++) {
+    ps_address counter{};
+    counter.word[0].raw = i;
+    to.flow_factors[i] = ps_siphash_address(to.hash_key, PS_IPV4, &counter) | 1;
+  }
   write_timeouts(to, from);
   to.snat_port_first = from.snat_port_first;
   to.snat_port_count = static_cast<uint16_t>(from.snat_port_last - from.snat_port_first + 1);

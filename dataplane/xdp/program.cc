@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <ctime>
 
 namespace penstock {
 
@@ -17,6 +18,12 @@ Result<void> size_maps(bpf_object* object, const TableSizes& sizes, uint32_t wor
     }
   }
   return {};
+}
+
+uint64_t jiffy_ns() {
+  timespec resolution{};
+  clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+  return static_cast<uint64_t>(resolution.tv_nsec);
 }
 
 void MappedTables::Unmap::operator()(void* memory) const {

@@ -14,6 +14,9 @@ namespace penstock {
 // Before load: the sizes of the maps of bpf/tables.bpf.h.
 Result<void> size_maps(bpf_object* object, const TableSizes& sizes, uint32_t workers);
 
+// The kernel's tick: what CLOCK_MONOTONIC_COARSE resolves.
+uint64_t jiffy_ns();
+
 // Before load: the constants of bpf/tables.bpf.h in a skeleton's read-only data.
 template <typename ReadOnlyData>
 void size_constants(ReadOnlyData& rodata, const TableSizes& sizes) {
@@ -23,6 +26,7 @@ void size_constants(ReadOnlyData& rodata, const TableSizes& sizes) {
   rodata.index_sets = numbers.index_sets;
   rodata.flow4_sets = numbers.flow4_sets;
   rodata.flow6_sets = numbers.flow6_sets;
+  rodata.jiffy_ns = jiffy_ns();
 }
 
 // The maps of a loaded object, mapped into this process for as long as this lives.

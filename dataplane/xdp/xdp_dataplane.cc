@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <ctime>
 
 #include "dataplane/tables/layout.h"
 #include "dataplane/tables/reader.h"
@@ -34,13 +33,6 @@ using Skeleton = std::unique_ptr<balancer, DestroySkeleton>;
 
 uint32_t worker_count() {
   return static_cast<uint32_t>(libbpf_num_possible_cpus());
-}
-
-// The kernel's clock that flows are stamped with: bpf_ktime_get_coarse_ns.
-uint64_t coarse_now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
 // Whether there are tables to take over. Pins that a start left before it wrote `control` are as good as none.
@@ -121,13 +113,13 @@ Result<std::vector<InterfaceStatus>> attach_interfaces(const PinDirectory& pins,
   return attached;
 }
 
-// The pins keep maps and program alive: the skeleton's own descriptors are not needed once the links are made.
 class XdpDataplane : public Dataplane {
  public:
-  XdpDataplane(std::vector<std::string> interfaces, PinDirectory pins, MappedTables tables,
-               GracePeriod grace, DataplaneStatus status)
+  XdpDataplane(std::vector<std::string> interfaces, PinDirectory pins, Skeleton skeleton,
+               MappedTables tables, GracePeriod grace, DataplaneStatus status)
       : interfaces_(std::move(interfaces)),
         pins_(std::move(pins)),
+        skeleton_(std::move(skeleton)),
         tables_(std::move(tables)),
         grace_(std::move(grace)),
         writer_(tables_.tables(), [this] { return grace_.wait(); }),
@@ -142,7 +134,7 @@ class XdpDataplane : public Dataplane {
   }
 
   CounterSnapshot counters() const override { return read_counters(tables_.tables()); }
-  FlowSnapshot flows() const override { return read_flows(tables_.tables(), coarse_now_ns()); }
+  FlowSnapshot flows() const override { return read_flows(tables_.tables(), now_ticks()); }
   Explanation explain(ServiceId service, const IpAddress& client) const override {
     return explain_client(tables_.tables(), service, client);
   }
@@ -150,8 +142,16 @@ class XdpDataplane : public Dataplane {
   Result<void> remove() override { return pins_.remove(); }
 
  private:
+  uint32_t now_ticks() const {
+    std::array<uint8_t, 64> frame{};
+    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = frame.size());
+    bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.penstock_clock), &run);
+    return run.retval;
+  }
+
   std::vector<std::string> interfaces_;
   PinDirectory pins_;
+  Skeleton skeleton_;
   MappedTables tables_;
   GracePeriod grace_;
   TableWriter writer_;
@@ -172,8 +172,8 @@ Result<std::unique_ptr<Dataplane>> build(const XdpOptions& options, PinDirectory
                                       bpf_program__fd((*skeleton)->progs.penstock_balancer));
   if (!interfaces) return tl::unexpected(interfaces.error());
   DataplaneStatus status{"xdp", std::move(*interfaces), adopted};
-  return std::make_unique<XdpDataplane>(options.interfaces, std::move(pins), std::move(*tables),
-                                        std::move(*grace), std::move(status));
+  return std::make_unique<XdpDataplane>(options.interfaces, std::move(pins),
+                                        std::move(*skeleton), std::move(*tables), std::move(*grace), std::move(status));
 }
 
 }  // namespace

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// ns per packet of the nat walk by BPF_PROG_TEST_RUN: both directions of established flows and new flows, both
+// families, at 1 k and 1 M live flows, beside a bare XDP_TX in the same run. Medians; needs root. Prints, judges nothing.
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+
+#include "dataplane/core/walk.h"
+#include "dataplane/tables/convert.h"
+#include "dataplane/tables/writer.h"
+#include "dataplane/xdp/program.h"
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <walk_bench.skel.h>
+#pragma GCC diagnostic pop
+
+namespace penstock {
+namespace {
+
+constexpr int kRepeats = 5;
+constexpr uint32_t kBackends = 100;
+constexpr uint32_t kNewFlows = 40'000;
+const MacAddress kOurMac{{2, 0, 0, 0, 0, 1}};
+const MacAddress kPeerMac{{2, 0, 0, 0, 0, 2}};
+
+struct Tuple {  // struct bench_tuple
+  ps_address source;
+  ps_address destination;
+  ps_be16 source_port;
+  ps_be16 destination_port;
+  uint32_t flags;
+};
+static_assert(sizeof(Tuple) == 40);
+
+struct DestroySkeleton {
+  void operator()(walk_bench* skeleton) const { walk_bench::destroy(skeleton); }
+};
+
+template <typename T>
+T orDie(Result<T> result) {
+  if (result) return std::move(*result);
+  fmt::print(stderr, "walk_bench: {}\n", result.error().message);
+  std::exit(1);
+}
+
+void orDie(Result<void> result) {
+  if (result) return;
+  fmt::print(stderr, "walk_bench: {}\n", result.error().message);
+  std::exit(1);
+}
+
+struct Bench {
+  Family family;
+  uint32_t live_flows;
+  TableSizes sizes;
+  uint32_t workers;
+  std::unique_ptr<walk_bench, DestroySkeleton> skeleton;
+  std::optional<MappedTables> tables;
+  Tuple* tuples = nullptr;
+  struct State {
+    uint64_t next;
+    uint64_t count;
+    uint64_t transmitted;
+  }* state = nullptr;
+
+  Bench(Family f, uint32_t flows);
+  void configure();
+  Tuple client(uint32_t number, uint8_t flags) const;
+  double run(int program_fd, uint32_t packets);
+  double median(int program_fd, uint32_t packets);
+  void fill(uint32_t first, uint32_t count, uint8_t flags);
+  void collect_answers();
+};
+
+IpAddress vip(Family family) {
+  return *IpAddress::parse(family == Family::kIpv4 ? "203.0.113.10" : "2001:db8:113::10");
+}
+
+Bench::Bench(Family f, uint32_t flows)
+    : family(f),
+      live_flows(flows),
+      sizes{.flow_table_entries = flows > 100'000 ? 1'048'576u : 131'072u,
+            .max_services = 64,
+            .max_backends = 4096},
+      workers(static_cast<uint32_t>(libbpf_num_possible_cpus())),
+      skeleton(walk_bench::open(nullptr)) {
+  const uint32_t count = std::max(flows, kNewFlows);
+  size_constants(*skeleton->rodata, sizes);
+  std::memcpy(skeleton->rodata->ethernet, kOurMac.bytes.data(), 6);
+  std::memcpy(skeleton->rodata->ethernet + 6, kPeerMac.bytes.data(), 6);
+  orDie(size_maps(skeleton->obj, sizes, workers));
+  bpf_map__set_max_entries(skeleton->maps.bench_tuples, count);
+  if (walk_bench::load(skeleton.get()) != 0) {
+    fmt::print(stderr, "walk_bench: the kernel refused the program; is this root?\n");
+    std::exit(1);
+  }
+  tables = orDie(MappedTables::map(skeleton->obj, sizes, workers));
+  tuples = static_cast<Tuple*>(mmap(nullptr, count * sizeof(Tuple), PROT_READ | PROT_WRITE,
+                                    MAP_SHARED, bpf_map__fd(skeleton->maps.bench_tuples), 0));
+  state = static_cast<State*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+                                   bpf_map__fd(skeleton->maps.bench_state), 0));
+  configure();
+}
+
+void Bench::configure() {
+  initialise_control(tables->tables(), sizes);
+  Delta delta;
+  delta.next.settings = {
+      .hash_key = {0x0123456789abcdef, 0xfedcba9876543210},
+      .snat_addresses = {*IpAddress::parse(family == Family::kIpv4 ? "10.0.0.254"
+                                                                   : "2001:db8:10::254")},
+      .snat_port_first = 20000,
+      .snat_port_last = 60000,
+      .tcp_half_open_timeout = std::chrono::hours(1),
+      .tcp_established_timeout = std::chrono::hours(2),
+      .tcp_closing_timeout = std::chrono::hours(1),
+      .udp_half_open_timeout = std::chrono::hours(1),
+      .udp_established_timeout = std::chrono::hours(1)};
+  const uint8_t bits = family == Family::kIpv4 ? 32 : 128;
+  delta.next.services[1] = {Protocol::kTcp, {vip(family), 80}, bits, 0};
+  LookupTable& slots = delta.lookup_tables[1];
+  for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
+    slots.push_back(static_cast<BackendId>(slot % kBackends + 1));
+  }
+  for (uint32_t id = 1; id <= kBackends; id++) {
+    IpAddress address = *IpAddress::parse(family == Family::kIpv4 ? "10.1.0.0" : "2001:db8:10::");
+    address.bytes[address.is_ipv4() ? 3 : 15] = static_cast<uint8_t>(id);
+    delta.next.backends[static_cast<BackendId>(id)] = {
+        Protocol::kTcp, {address, 3000}, NextHop{1, kOurMac, kPeerMac}, false};
+  }
+  TableWriter writer(tables->tables(), [] { return Result<void>{}; });
+  orDie(writer.apply(delta, {LocalInterface{1, kOurMac}}));
+}
+
+// Distinct for each number; many ports of many addresses, as behind carrier-grade NAT.
+Tuple Bench::client(uint32_t number, uint8_t flags) const {
+  Tuple tuple{};
+  tuple.source.word[0] = ps_wire32(family == Family::kIpv4 ? 0x0b000000 + number / 16 : 0x20010db8);
+  if (family == Family::kIpv6) tuple.source.word[3] = ps_wire32(number / 16);
+  tuple.source_port = ps_wire16(static_cast<uint16_t>(10000 + number % 16));
+  tuple.destination = to_wire(vip(family));
+  tuple.destination_port = ps_wire16(80);
+  tuple.flags = flags;
+  return tuple;
+}
+
+void Bench::fill(uint32_t first, uint32_t count, uint8_t flags) {
+  for (uint32_t i = 0; i < count; i++) tuples[i] = client(first + i, flags);
+  std::shuffle(tuples, tuples + count, std::mt19937(1));
+  *state = {0, count, 0};
+}
+
+// A packet of a backend's for every live flow, read from the flow table.
+void Bench::collect_answers() {
+  uint32_t count = 0;
+  const auto add = [&](const ps_flow& flow) {
+    if (ps_flow_state(flow.word) == PS_FLOW_FREE || count == live_flows) return;
+    const ps_backend& backend = *ps_backend_at(&tables->tables(), 1, flow.backend);
+    tuples[count++] = {backend.address, ps_settings_at(&tables->tables(), 1)->snat[family == Family::kIpv6][0],
+                       backend.port, flow.snat_port, PS_TCP_ACK};
+  };
+  for (uint32_t set = 0; family == Family::kIpv4 && set < tables->tables().flow4_sets; set++) {
+    for (const ps_flow& flow : tables->tables().flows4[set].ipv4) add(flow);
+  }
+  for (uint32_t set = 0; family == Family::kIpv6 && set < tables->tables().flow6_sets; set++) {
+    for (const ps_flow6& flow : tables->tables().flows6[set].ipv6) add(flow.flow);
+  }
+  std::shuffle(tuples, tuples + count, std::mt19937(2));
+  *state = {0, count, 0};
+}
+
+std::array<uint8_t, 74> packet(Family family) {
+  std::array<uint8_t, 74> bytes{};
+  auto* ethernet = reinterpret_cast<ps_ethernet*>(bytes.data());
+  const uint32_t ip_bytes = family == Family::kIpv4 ? 20 : 40;
+  ethernet->type = ps_wire16(family == Family::kIpv4 ? PS_ETHERTYPE_IPV4 : PS_ETHERTYPE_IPV6);
+  if (family == Family::kIpv4) {
+    auto* ip = reinterpret_cast<ps_ipv4*>(bytes.data() + 14);
+    ip->version_and_words = 0x45;
+    ip->total_length = ps_wire16(60);
+    ip->protocol = PS_TCP;
+  } else {
+    auto* ip = reinterpret_cast<ps_ipv6*>(bytes.data() + 14);
+    ip->version_class_flow = ps_wire32(6u << 28);
+    ip->payload_length = ps_wire16(20);
+    ip->next_header = PS_TCP;
+  }
+  reinterpret_cast<ps_tcp*>(bytes.data() + 14 + ip_bytes)->header_words = 5 << 4;
+  return bytes;
+}
+
+double Bench::run(int program_fd, uint32_t packets) {
+  auto bytes = packet(family);
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = bytes.data(), .data_size_in = bytes.size(),
+              .repeat = static_cast<int>(packets));
+  if (bpf_prog_test_run_opts(program_fd, &options) != 0 || options.retval != XDP_TX) {
+    fmt::print(stderr, "walk_bench: a test run failed\n");
+    std::exit(1);
+  }
+  return options.duration;
+}
+
+double Bench::median(int program_fd, uint32_t packets) {
+  std::vector<double> ns;
+  for (int i = 0; i < kRepeats; i++) ns.push_back(run(program_fd, packets));
+  std::nth_element(ns.begin(), ns.begin() + kRepeats / 2, ns.end());
+  return ns[kRepeats / 2];
+}
+
+void print(const Bench& bench, const char* what, double walk_ns, double generate_ns, double transmit_ns,
+           uint64_t walked) {
+  const double net = walk_ns - generate_ns;
+  fmt::print("{:5} {:>9} {:12} {:7.1f} {:9.1f} {:9.1f} {:9.1f} {:8.2f}{}\n", to_string(bench.family),
+             bench.live_flows, what, walk_ns, generate_ns, net + transmit_ns, net,
+             (net + transmit_ns) / transmit_ns,
+             bench.state->transmitted == walked
+                 ? ""
+                 : fmt::format("  only {} of {} transmitted", bench.state->transmitted, walked));
+}
+
+void measure(Family family, uint32_t flows) {
+  Bench bench(family, flows);
+  const auto& programs = bench.skeleton->progs;
+  const int walk = bpf_program__fd(family == Family::kIpv4 ? programs.walk4 : programs.walk6);
+  const int generate =
+      bpf_program__fd(family == Family::kIpv4 ? programs.generate4 : programs.generate6);
+  const double transmit_ns = bench.median(bpf_program__fd(programs.transmit), 1'000'000);
+  const uint32_t packets = std::max(1'000'000u, flows);
+
+  bench.fill(0, flows, PS_TCP_SYN);
+  bench.run(walk, flows);  // makes the flows
+  bench.collect_answers();
+  bench.run(walk, flows);  // answers: the clients' next packets confirm
+  bench.state->transmitted = 0;
+  const double answer_ns = bench.median(walk, packets);
+  print(bench, "to client", answer_ns, bench.median(generate, packets), transmit_ns,
+        uint64_t{packets} * kRepeats);
+
+  bench.fill(0, flows, PS_TCP_ACK);
+  const double forward_ns = bench.median(walk, packets);
+  print(bench, "to backend", forward_ns, bench.median(generate, packets), transmit_ns,
+        uint64_t{packets} * kRepeats);
+
+  std::vector<double> new_ns;
+  for (uint32_t round = 0; round < 2; round++) {
+    bench.fill(1 + flows + round * kNewFlows, kNewFlows, PS_TCP_SYN);
+    new_ns.push_back(bench.run(walk, kNewFlows));
+  }
+  const double generate_ns = bench.median(generate, kNewFlows);
+  bench.state->transmitted += kNewFlows;
+  print(bench, "new flow", *std::min_element(new_ns.begin(), new_ns.end()), generate_ns, transmit_ns,
+        uint64_t{kNewFlows} * 2);
+}
+
+}  // namespace
+}  // namespace penstock
+
+int main() {
+  fmt::print("ns per packet      {:>12} {:>7} {:>9} {:>9} {:>9} {:>8}\n", "", "walk+gen", "generator",
+             "walk", "over TX", "x TX");
+  for (const auto family : {penstock::Family::kIpv4, penstock::Family::kIpv6}) {
+    for (const uint32_t flows : {1'000u, 1'000'000u}) penstock::measure(family, flows);
+  }
+}
