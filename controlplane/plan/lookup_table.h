@@ -6,11 +6,11 @@
 // failure moves only the failed backend's slots and a recovery only moves them back.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "controlplane/plan/hash_key.h"
 #include "dataplane/dataplane.h"
 
 namespace penstock {
@@ -24,6 +24,6 @@ struct LookupMember {
 };
 
 // Any order of members gives the same table. All slots are 0 when no member takes clients.
-LookupTable build_lookup_table(std::vector<LookupMember> members, const std::array<uint64_t, 2>& hash_key);
+LookupTable build_lookup_table(std::vector<LookupMember> members, const HashKey& hash_key);
 
 }  // namespace penstock

@@ -5,7 +5,6 @@
 // removed keeps id and entry (it *lingers*) until no flow refers to it, so that removal breaks no connection.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -20,7 +19,7 @@ namespace penstock {
 
 struct PlanInput {
   Config config;                      // the file with the overrides over it
-  std::array<uint64_t, 2> hash_key{};
+  HashKey hash_key{};
   std::vector<IpAddress> snat_addresses;             // resolved: never empty for a family in use
   std::set<std::pair<std::string, std::string>> up;  // service name, backend name; health "none" included
   std::map<IpAddress, NextHop> next_hops;            // by backend address; absent: unresolved
@@ -44,8 +43,5 @@ struct Plan {
 
 // kConflict when the tables have no room (max_services, max_backends), naming the key to raise.
 Result<Plan> make_plan(const PlanState& current, const PlanInput& input);
-
-// 128-bit key from the configuration's seed text: the same text gives the same key on every appliance.
-std::array<uint64_t, 2> hash_key_from_seed(const std::string& seed);
 
 }  // namespace penstock
