@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// The schema: which table has which keys. Rules between keys are in validate.cc.
+#include "controlplane/config/parse.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "controlplane/config/toml_reader.h"
+#include "controlplane/config/validate.h"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<PortRange> parse_port_range(const std::string& text) {
+  PortRange range;
+  const char* end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, range.first);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '-') return std::nullopt;
+  const auto last = std::from_chars(first.ptr + 1, end, range.last);
+  if (last.ec != std::errc() || last.ptr != end) return std::nullopt;
+  if (range.first < 1024 || range.last < range.first) return std::nullopt;
+  return range;
+}
+
+void read_flow_timeouts(const toml::table& table, const std::string& file, FlowTimeouts& timeouts,
+                        Findings& findings) {
+  TomlReader reader(table, file, "dataplane.flow_timeouts", findings);
+  reader.duration("tcp_half_open", timeouts.tcp_half_open);
+  reader.duration("tcp_established", timeouts.tcp_established);
+  reader.duration("tcp_closing", timeouts.tcp_closing);
+  reader.duration("udp_half_open", timeouts.udp_half_open);
+  reader.duration("udp_established", timeouts.udp_established);
+  reader.finish();
+}
+
+void read_driver(TomlReader& reader, std::string& driver) {
+  reader.choice<std::string>("driver", driver, {{"xdp", "xdp"}, {"dpdk", "dpdk"}});
+  if (driver == "dpdk") {
+    reader.fault("driver", "found \"dpdk\", which this version does not have yet: use \"xdp\"");
+  }
+}
+
+void read_dataplane(const toml::table& table, const std::string& file, DataplaneConfig& dataplane,
+                    ConfigPlaces& places, Findings& findings) {
+  TomlReader reader(table, file, "dataplane", findings);
+  places.dataplane = reader.place();
+  places.interfaces = reader.place("interfaces");
+  places.snat_addresses = reader.place("snat_addresses");
+  places.snat_ports = reader.place("snat_ports");
+  read_driver(reader, dataplane.driver);
+  dataplane.interfaces = reader.texts("interfaces");
+  for (const std::string& text : reader.texts("snat_addresses")) {
+    if (const auto address = IpAddress::parse(text)) {
+      dataplane.snat_addresses.push_back(*address);
+    } else {
+      reader.fault("snat_addresses",
+                   fmt::format("found \"{}\", expected an address such as \"192.0.2.1\"", text));
+    }
+  }
+  reader.parsed("snat_ports", dataplane.snat_ports,
+                "a range of ports from 1024 on, such as \"20000-32767\"", parse_port_range);
+  reader.integer("flow_table_entries", dataplane.flow_table_entries, 1024, 16'777'216);
+  reader.integer("max_services", dataplane.max_services, 2, 4096);
+  reader.integer("max_backends", dataplane.max_backends, 2, 65535);
+  reader.text("pin_path", dataplane.pin_path);
+  if (const auto* timeouts = reader.table("flow_timeouts")) {
+    read_flow_timeouts(*timeouts, file, dataplane.flow_timeouts, findings);
+  }
+  reader.finish();
+}
+
+void read_appliance(const toml::table& table, const std::string& file, ApplianceConfig& appliance,
+                    Findings& findings) {
+  TomlReader reader(table, file, "appliance", findings);
+  reader.text("name", appliance.name);
+  reader.text("hash_seed", appliance.hash_seed);
+  reader.finish();
+}
+
+void read_control(const toml::table& table, const std::string& file, ControlConfig& control,
+                  Findings& findings) {
+  TomlReader reader(table, file, "control", findings);
+  reader.text("socket", control.socket);
+  if (control.socket.size() > 107) {
+    reader.fault("socket", "is longer than the 107 bytes that a unix socket's path may have");
+  }
+  reader.text("state_directory", control.state_directory);
+  reader.finish();
+}
+
+void read_health(const toml::table& table, const std::string& file, HealthCheckConfig& health,
+                 ServicePlaces& places, Findings& findings) {
+  TomlReader reader(table, file, "service.health", findings);
+  places.timeout = reader.place("timeout");
+  places.health_type = reader.place("type");
+  reader.choice<HealthCheckType>("type", health.type,
+                                 {{"http", HealthCheckType::kHttp},
+                                  {"tcp", HealthCheckType::kTcp},
+                                  {"none", HealthCheckType::kNone}});
+  reader.text("path", health.path);
+  if (health.path.empty() || health.path.front() != '/' ||
+      health.path.find_first_of(" \r\n") != std::string::npos) {
+    reader.fault("path", fmt::format("found \"{}\", expected a path such as \"/healthz\"",
+                                     health.path));
+  }
+  reader.text("host", health.host);
+  if (health.host.find_first_of(" \r\n") != std::string::npos) {
+    reader.fault("host", "has a space or a line break");
+  }
+  if (reader.has("port")) {
+    uint16_t port = 0;
+    reader.integer("port", port, 1, 65535);
+    health.port = port;
+  }
+  reader.duration("interval", health.interval);
+  reader.duration("timeout", health.timeout);
+  reader.integer("rise", health.rise, 1, 100);
+  reader.integer("fall", health.fall, 1, 100);
+  reader.finish();
+}
+
+void read_client_prefix(const toml::table& table, const std::string& file, ClientPrefix& prefix,
+                        Findings& findings) {
+  TomlReader reader(table, file, "service.client_prefix", findings);
+  reader.integer("ipv4", prefix.ipv4, 1, 32);
+  reader.integer("ipv6", prefix.ipv6, 1, 128);
+  reader.finish();
+}
+
+BackendConfig read_backend(const toml::table& table, const std::string& file,
+                           ServicePlaces& places, Findings& findings) {
+  BackendConfig backend;
+  TomlReader reader(table, file, "service.backend", findings);
+  places.backend_names.push_back(reader.place("name"));
+  places.backend_addresses.push_back(reader.place("address"));
+  reader.require("address");
+  reader.parsed("address", backend.endpoint,
+                "an address and port such as \"10.0.0.1:3000\" or \"[2001:db8::1]:3000\"",
+                Endpoint::parse);
+  backend.name = to_string(backend.endpoint);
+  reader.text("name", backend.name);
+  if (backend.name.find('/') != std::string::npos) reader.fault("name", "must not hold a \"/\"");
+  reader.integer("weight", backend.weight, 0, kMaxWeight);
+  reader.boolean("drain", backend.drain);
+  reader.finish();
+  return backend;
+}
+
+void read_mode(TomlReader& reader, Mode& mode) {
+  reader.choice<Mode>("mode", mode, {{"nat", Mode::kNat}});
+}
+
+void read_service(const toml::table& table, const std::string& file, Config& config,
+                  ConfigPlaces& places, Findings& findings) {
+  ServiceConfig& service = config.services.emplace_back();
+  ServicePlaces& place = places.services.emplace_back();
+  TomlReader reader(table, file, "service", findings);
+  place.name = reader.place("name");
+  place.address = reader.place("address");
+  place.timeout = place.health_type = reader.place();
+  for (const char* key : {"name", "address", "port"}) reader.require(key);
+  reader.text("name", service.name);
+  if (service.name.find('/') != std::string::npos) reader.fault("name", "must not hold a \"/\"");
+  reader.parsed("address", service.vip.address,
+                "an address such as \"203.0.113.10\" or \"2001:db8::10\"", IpAddress::parse);
+  reader.integer("port", service.vip.port, 1, 65535);
+  reader.choice<Protocol>("protocol", service.protocol,
+                          {{"tcp", Protocol::kTcp}, {"udp", Protocol::kUdp}});
+  if (service.protocol == Protocol::kUdp) service.health.type = HealthCheckType::kNone;
+  read_mode(reader, service.mode);
+  reader.choice<AllDownPolicy>(
+      "all_down", service.all_down,
+      {{"reject", AllDownPolicy::kReject}, {"last_known", AllDownPolicy::kLastKnown}});
+  reader.boolean("announce", service.announce);
+  if (const auto* prefix = reader.table("client_prefix")) {
+    read_client_prefix(*prefix, file, service.client_prefix, findings);
+  }
+  if (const auto* health = reader.table("health")) {
+    read_health(*health, file, service.health, place, findings);
+  }
+  for (const auto* backend : reader.tables("backend")) {
+    service.backends.push_back(read_backend(*backend, file, place, findings));
+  }
+  reader.finish();
+}
+
+void read_document(const toml::table& document, const ConfigSource& source, bool is_main,
+                   Config& config, ConfigPlaces& places, Findings& findings) {
+  TomlReader reader(document, source.file, "", findings);
+  if (is_main) {
+    places.dataplane = places.interfaces = {source.file, 0, 0, "dataplane.interfaces"};
+    if (const auto* table = reader.table("appliance")) {
+      read_appliance(*table, source.file, config.appliance, findings);
+    }
+    if (const auto* table = reader.table("dataplane")) {
+      read_dataplane(*table, source.file, config.dataplane, places, findings);
+    }
+    if (const auto* table = reader.table("control")) {
+      read_control(*table, source.file, config.control, findings);
+    }
+  }
+  for (const auto* service : reader.tables("service")) {
+    read_service(*service, source.file, config, places, findings);
+  }
+  reader.finish();
+}
+
+std::optional<std::string> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) return std::nullopt;
+  return text.str();
+}
+
+std::vector<std::string> fragments_of(const std::string& path) {
+  std::vector<std::string> files;
+  std::error_code ignored;
+  const fs::path directory = fs::path(path).replace_extension(".d");
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    if (entry.path().extension() == ".toml") files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace
+
+std::string to_string(const Diagnostic& diagnostic) {
+  std::string text = diagnostic.file;
+  if (diagnostic.line) text += fmt::format(":{}:{}", diagnostic.line, diagnostic.column);
+  if (!diagnostic.key.empty()) text += ": " + diagnostic.key;
+  return text + ": " + diagnostic.message;
+}
+
+ParseResult parse_config(const std::vector<ConfigSource>& sources) {
+  Config config;
+  ConfigPlaces places;
+  Findings findings;
+  for (const ConfigSource& source : sources) {
+    try {
+      read_document(toml::parse(source.text, source.file), source, &source == sources.data(),
+                    config, places, findings);
+    } catch (const toml::parse_error& error) {
+      const auto& begin = error.source().begin;
+      findings.add({source.file, begin.line, begin.column, ""}, std::string(error.description()));
+    }
+  }
+  if (findings.empty()) validate(config, places, findings);
+  if (!findings.empty()) return tl::unexpected(findings.take());
+  return config;
+}
+
+ParseResult load_config(const std::string& path) {
+  std::vector<std::string> files{path};
+  for (std::string& fragment : fragments_of(path)) files.push_back(std::move(fragment));
+  std::vector<ConfigSource> sources;
+  for (const std::string& file : files) {
+    auto text = read_file(file);
+    if (!text) {
+      return tl::unexpected(std::vector<Diagnostic>{
+          {file, 0, 0, "", "cannot be read: name a file that exists and that you may read"}});
+    }
+    sources.push_back({file, std::move(*text)});
+  }
+  return parse_config(sources);
+}
+
+}  // namespace penstock

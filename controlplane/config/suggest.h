@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// "did you mean": the closest of the words that would have been right.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace penstock {
+
+// The word with the smallest edit distance, empty when none is close (more than a third of the letters differ).
+std::string closest_word(std::string_view word, const std::vector<std::string>& words);
+
+// ", did you mean \"interval\"?", or nothing.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& words);
+
+}  // namespace penstock

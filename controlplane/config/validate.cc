@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function a rule.
+#include "controlplane/config/validate.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace penstock {
+namespace {
+
+std::string at(const Place& place) {
+  return fmt::format("{}:{}", place.file, place.line);
+}
+
+void check_interfaces(const Config& config, const ConfigPlaces& places, Findings& findings) {
+  const auto& names = config.dataplane.interfaces;
+  if (names.empty()) {
+    findings.add(places.dataplane.line ? places.interfaces : places.dataplane,
+                 "name at least one interface, such as interfaces = [\"eth0\"]");
+  }
+  if (names.size() > 8) findings.add(places.interfaces, "at most 8 interfaces can be named");
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    if (name.empty() || name.size() > 15 || name.find_first_of("/ \t\n") != std::string::npos) {
+      findings.add(places.interfaces,
+                   fmt::format("found \"{}\", expected an interface's name of 1 to 15 characters",
+                               name));
+    }
+    if (!seen.insert(name).second) {
+      findings.add(places.interfaces, fmt::format("\"{}\" is named twice", name));
+    }
+  }
+}
+
+void check_snat_addresses(const Config& config, const ConfigPlaces& places, Findings& findings) {
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const auto count = std::count_if(
+        config.dataplane.snat_addresses.begin(), config.dataplane.snat_addresses.end(),
+        [&](const IpAddress& address) { return address.family == family; });
+    if (count > 16) {
+      findings.add(places.snat_addresses,
+                   fmt::format("at most 16 {} addresses can be named", to_string(family)));
+    }
+  }
+}
+
+void check_distinct_services(const Config& config, const ConfigPlaces& places,
+                             Findings& findings) {
+  std::map<std::string, const Place*> names;
+  std::map<std::pair<Protocol, Endpoint>, const Place*> vips;
+  for (size_t i = 0; i < config.services.size(); i++) {
+    const ServiceConfig& service = config.services[i];
+    const ServicePlaces& place = places.services[i];
+    if (service.name.empty()) continue;
+    const auto [name, new_name] = names.emplace(service.name, &place.name);
+    if (!new_name) {
+      findings.add(place.name, fmt::format("a service \"{}\" is already at {}: give this one "
+                                           "another name",
+                                           service.name, at(*name->second)));
+    }
+    const auto [vip, new_vip] = vips.emplace(std::pair{service.protocol, service.vip},
+                                             &place.address);
+    if (!new_vip) {
+      findings.add(place.address,
+                   fmt::format("{} {} is already served at {}: choose another address, port or "
+                               "protocol",
+                               to_string(service.protocol), to_string(service.vip),
+                               at(*vip->second)));
+    }
+  }
+}
+
+void check_vip_is_no_other_address(const Config& config, const ServiceConfig& service,
+                                   const ServicePlaces& place, Findings& findings) {
+  const auto& snat = config.dataplane.snat_addresses;
+  if (std::find(snat.begin(), snat.end(), service.vip.address) != snat.end()) {
+    findings.add(place.address, fmt::format("{} is one of dataplane.snat_addresses: a service needs "
+                                            "an address of its own",
+                                            to_string(service.vip.address)));
+  }
+}
+
+void check_backends(const ServiceConfig& service, const ServicePlaces& place,
+                    Findings& findings) {
+  std::set<std::string> names;
+  std::set<Endpoint> endpoints;
+  for (size_t i = 0; i < service.backends.size(); i++) {
+    const BackendConfig& backend = service.backends[i];
+    if (backend.endpoint.port == 0) continue;
+    if (!endpoints.insert(backend.endpoint).second) {
+      findings.add(place.backend_addresses[i],
+                   fmt::format("service \"{}\" has {} already", service.name,
+                               to_string(backend.endpoint)));
+    } else if (!names.insert(backend.name).second) {
+      findings.add(place.backend_names[i],
+                   fmt::format("service \"{}\" has a backend \"{}\" already: give this one "
+                               "another name",
+                               service.name, backend.name));
+    }
+    if (const auto fault = check_backend_family(service, backend.endpoint); !fault.empty()) {
+      findings.add(place.backend_addresses[i], fault);
+    }
+    if (backend.endpoint.address == service.vip.address) {
+      findings.add(place.backend_addresses[i],
+                   fmt::format("{} is the service's own address: name the instance's",
+                               to_string(backend.endpoint.address)));
+    }
+  }
+}
+
+void check_health(const ServiceConfig& service, const ServicePlaces& place, Findings& findings) {
+  if (service.health.timeout > service.health.interval) {
+    findings.add(place.timeout,
+                 fmt::format("{} ms is longer than the interval of {} ms: make it at most that",
+                             service.health.timeout.count(), service.health.interval.count()));
+  }
+  if (service.protocol == Protocol::kUdp && service.health.type != HealthCheckType::kNone &&
+      !service.health.port) {
+    findings.add(place.health_type,
+                 "a udp service is probed on a TCP port of its instances: name it with "
+                 "health.port, or use type = \"none\"");
+  }
+}
+
+void check_room(const Config& config, const ConfigPlaces& places, Findings& findings) {
+  std::set<std::pair<Protocol, Endpoint>> backends;
+  for (const ServiceConfig& service : config.services) {
+    for (const auto& backend : service.backends) {
+      backends.insert({service.protocol, backend.endpoint});
+    }
+  }
+  if (config.services.size() >= config.dataplane.max_services) {
+    findings.add(places.dataplane,
+                 fmt::format("{} services need max_services = {} or more", config.services.size(),
+                             config.services.size() + 1));
+  }
+  if (backends.size() >= config.dataplane.max_backends) {
+    findings.add(places.dataplane, fmt::format("{} backends need max_backends = {} or more",
+                                               backends.size(), backends.size() + 1));
+  }
+}
+
+}  // namespace
+
+std::string check_weight(uint32_t weight) {
+  if (weight <= kMaxWeight) return "";
+  return fmt::format("found {}, expected a whole number from 0 to {}", weight, kMaxWeight);
+}
+
+std::string check_backend_family(const ServiceConfig& service, const Endpoint& endpoint) {
+  if (endpoint.address.family == service.vip.address.family) return "";
+  return fmt::format("{} is {}, but service \"{}\" is at {}, which is {}: mode nat keeps the family, "
+                     "so name an {} address of the instance",
+                     to_string(endpoint.address), to_string(endpoint.address.family), service.name,
+                     to_string(service.vip.address), to_string(service.vip.address.family),
+                     to_string(service.vip.address.family));
+}
+
+void validate(const Config& config, const ConfigPlaces& places, Findings& findings) {
+  check_interfaces(config, places, findings);
+  check_snat_addresses(config, places, findings);
+  check_distinct_services(config, places, findings);
+  for (size_t i = 0; i < config.services.size(); i++) {
+    if (config.services[i].vip.port == 0) continue;  // its own fault is noted already
+    check_vip_is_no_other_address(config, config.services[i], places.services[i], findings);
+    check_backends(config.services[i], places.services[i], findings);
+    check_health(config.services[i], places.services[i], findings);
+  }
+  check_room(config, places, findings);
+}
+
+}  // namespace penstock
