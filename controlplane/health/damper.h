@@ -11,7 +11,9 @@ enum class Health : uint8_t { kUnknown, kUp, kDown };
 
 class Damper {
  public:
-  Damper(uint32_t rise, uint32_t fall) : rise_(rise), fall_(fall) {}
+  // `health`: what is known already, for a check that has changed.
+  Damper(uint32_t rise, uint32_t fall, Health health = Health::kUnknown)
+      : rise_(rise), fall_(fall), health_(health) {}
 
   // True when this result changed health().
   bool observe(bool success);
@@ -21,7 +23,7 @@ class Damper {
  private:
   uint32_t rise_;
   uint32_t fall_;
-  Health health_ = Health::kUnknown;
+  Health health_;
   uint32_t streak_ = 0;
 };
 

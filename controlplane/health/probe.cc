@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The probe is a race between what it does and a timer: whoever is first ends the other.
+#include "controlplane/health/probe.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+#include <cstring>
+
+namespace penstock {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using std::chrono::steady_clock;
+using namespace asio::experimental::awaitable_operators;
+
+constexpr uint32_t kHeaderLimitBytes = 16 * 1024;
+
+tcp::endpoint to_asio(const Endpoint& endpoint) {
+  if (endpoint.address.is_ipv4()) {
+    asio::ip::address_v4::bytes_type bytes;
+    std::memcpy(bytes.data(), endpoint.address.bytes.data(), bytes.size());
+    return {asio::ip::address_v4(bytes), endpoint.port};
+  }
+  asio::ip::address_v6::bytes_type bytes;
+  std::memcpy(bytes.data(), endpoint.address.bytes.data(), bytes.size());
+  return {asio::ip::address_v6(bytes), endpoint.port};
+}
+
+int64_t ms_since(steady_clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - start)
+      .count();
+}
+
+std::string host_header(const Endpoint& endpoint, const HealthCheckConfig& check) {
+  return check.host.empty() ? to_string(endpoint) : check.host;
+}
+
+asio::awaitable<ProbeResult> request(beast::tcp_stream& stream, const Endpoint& endpoint,
+                                     const HealthCheckConfig& check,
+                                     steady_clock::time_point start) {
+  http::request<http::empty_body> message(http::verb::get, check.path, 11);
+  message.set(http::field::host, host_header(endpoint, check));
+  message.set(http::field::user_agent, "penstock");
+  message.set(http::field::connection, "close");
+  co_await http::async_write(stream, message, asio::use_awaitable);
+
+  beast::flat_buffer buffer(kHeaderLimitBytes);
+  http::response_parser<http::empty_body> parser;
+  parser.header_limit(kHeaderLimitBytes);
+  co_await http::async_read_header(stream, buffer, parser, asio::use_awaitable);
+  const unsigned status = parser.get().result_int();
+  co_return ProbeResult{status >= 200 && status < 400,
+                        fmt::format("HTTP {} in {} ms", status, ms_since(start))};
+}
+
+// Faults of the connection are results, not exceptions.
+asio::awaitable<ProbeResult> attempt(Endpoint endpoint, HealthCheckConfig check) {
+  const auto start = steady_clock::now();
+  try {
+    beast::tcp_stream stream(co_await asio::this_coro::executor);
+    co_await stream.async_connect(to_asio(endpoint), asio::use_awaitable);
+    if (check.type == HealthCheckType::kHttp) {
+      co_return co_await request(stream, endpoint, check, start);
+    }
+    co_return ProbeResult{true, fmt::format("connected in {} ms", ms_since(start))};
+  } catch (const boost::system::system_error& error) {
+    co_return ProbeResult{false, error.code().message()};
+  }
+}
+
+asio::awaitable<void> sleep_for(std::chrono::milliseconds duration) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, duration);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+}  // namespace
+
+asio::awaitable<ProbeResult> probe(Endpoint endpoint, HealthCheckConfig check) {
+  if (check.port) endpoint.port = *check.port;
+  const auto result = co_await (attempt(endpoint, check) || sleep_for(check.timeout));
+  if (result.index() == 0) co_return std::get<0>(result);
+  co_return ProbeResult{false, fmt::format("no answer within {} ms", check.timeout.count())};
+}
+
+}  // namespace penstock
