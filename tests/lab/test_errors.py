@@ -75,11 +75,11 @@ def test_a_port_range_that_overlaps_the_kernels_is_refused_with_a_way_out(varian
 
 
 @pytest.mark.parametrize("replacement, words", [
-    (('name = "web"\n', 'name = "web"\nprot = "tcp"\n'), ["prot", "protocol"]),
+    (('path = "/healthz"', 'paht = "/healthz"'), ["paht", 'did you mean "path"']),
     (('name = "web6"', 'name = "web"'), ["web"]),
     (('"10.0.0.1:3000"', '"[2001:db8:10::1]:3999"'), ["IPv6"]),
-    (("port = 7", "port = 70000"), ["70000"]),
-    (('driver = "xdp"', 'driver = "xdp'), ["lab"]),
+    (("port = 7\n", "port = 70000\n"), ["70000", "65535"]),
+    (('driver = "xdp"', 'driver = "xdp'), ["while parsing string"]),
 ], ids=["unknown key", "duplicate service", "family mismatch", "number out of range", "not TOML"])
 def test_apply_of_an_invalid_file_changes_nothing(variant, replacement, words):
     path = variant(replacement)
