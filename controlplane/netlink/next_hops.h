@@ -18,11 +18,14 @@ namespace penstock {
 class NextHopResolver {
  public:
   // Only routes out of `interfaces` count: a backend reached otherwise is unresolved, and the reason says so.
+  // on_change runs on the context's thread after next_hops() has changed. Belongs to the calling thread's network
+  // namespace.
   static Result<std::unique_ptr<NextHopResolver>> open(boost::asio::io_context& context,
                                                        std::vector<std::string> interfaces,
                                                        std::function<void()> on_change);
   ~NextHopResolver();
 
+  // What is known of them can be read when this returns; on_change tells of it later, never from in here.
   void set_targets(const std::vector<IpAddress>& targets);
 
   std::map<IpAddress, NextHop> next_hops() const;       // the resolved ones
@@ -30,8 +33,8 @@ class NextHopResolver {
 
  private:
   class Impl;
-  explicit NextHopResolver(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit NextHopResolver(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace penstock

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request a function.
+#include "controlplane/netlink/kernel_view.h"
+
+#include <linux/neighbour.h>
+#include <net/if.h>
+
+namespace penstock {
+namespace {
+
+Result<void> expect_success(const Result<int>& answer, const char* what) {
+  if (!answer) return tl::unexpected(answer.error());
+  if (*answer != 0) return fail_errno(what, *answer);
+  return {};
+}
+
+}  // namespace
+
+Result<Links> read_links(const RtSocket& socket) {
+  Request<ifinfomsg> request(RTM_GETLINK, NLM_F_DUMP);
+  Links links;
+  const auto answer = socket.talk(request, [&](const nlmsghdr* message) {
+    const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
+    const Attributes attributes(message, sizeof *header);
+    Link& link = links[static_cast<uint32_t>(header->ifi_index)];
+    if (const nlattr* name = attributes.get(IFLA_IFNAME)) link.name = mnl_attr_get_str(name);
+    link.mac = attributes.mac(IFLA_ADDRESS).value_or(MacAddress{});
+    link.up = (header->ifi_flags & IFF_UP) && (header->ifi_flags & IFF_RUNNING);
+  });
+  if (auto read = expect_success(answer, "cannot read the interfaces"); !read) {
+    return tl::unexpected(read.error());
+  }
+  return links;
+}
+
+Result<Neighbours> read_neighbours(const RtSocket& socket) {
+  Request<ndmsg> request(RTM_GETNEIGH, NLM_F_DUMP);
+  Neighbours neighbours;
+  const auto answer = socket.talk(request, [&](const nlmsghdr* message) {
+    const auto* header = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(message));
+    const Attributes attributes(message, sizeof *header);
+    const auto address = attributes.address(NDA_DST);
+    if (!address) return;
+    neighbours[{static_cast<uint32_t>(header->ndm_ifindex), *address}] = {
+        attributes.mac(NDA_LLADDR), header->ndm_state};
+  });
+  if (auto read = expect_success(answer, "cannot read the neighbours"); !read) {
+    return tl::unexpected(read.error());
+  }
+  return neighbours;
+}
+
+Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress& destination) {
+  Request<rtmsg> request(RTM_GETROUTE, 0);
+  request->rtm_family = address_family(destination);
+  request->rtm_dst_len = static_cast<uint8_t>(address_bytes(destination) * 8);
+  request.put(RTA_DST, destination);
+  std::optional<Route> route;
+  // A refusal is an answer too: there is no route, or one that says unreachable.
+  const auto answer = socket.talk(request, [&](const nlmsghdr* message) {
+    const auto* header = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+    const Attributes attributes(message, sizeof *header);
+    const auto interface_index = attributes.u32(RTA_OIF);
+    const bool local = header->rtm_type == RTN_LOCAL;
+    if (!interface_index || (header->rtm_type != RTN_UNICAST && !local)) return;
+    auto via = attributes.address(RTA_GATEWAY);
+    if (!via) via = attributes.via(RTA_VIA);
+    route = Route{*interface_index, via.value_or(destination), local};
+  });
+  if (!answer) return tl::unexpected(answer.error());
+  return route;
+}
+
+Result<void> poke_neighbour(const RtSocket& socket, uint32_t interface_index,
+                            const IpAddress& via) {
+  Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE);
+  request->ndm_family = address_family(via);
+  request->ndm_ifindex = static_cast<int>(interface_index);
+  request->ndm_flags = NTF_USE;
+  request.put(NDA_DST, via);
+  return expect_success(socket.talk(request), "cannot have a neighbour resolved");
+}
+
+}  // namespace penstock

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel knows of links, neighbours and routes, as values: asked anew each time, nothing kept.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "controlplane/netlink/rtnetlink.h"
+
+namespace penstock {
+
+struct Link {
+  std::string name;
+  MacAddress mac;
+  bool up = false;
+};
+
+struct Neighbour {
+  std::optional<MacAddress> mac;
+  uint16_t state = 0;  // NUD_*
+};
+
+using Links = std::map<uint32_t, Link>;                                // by interface index
+using Neighbours = std::map<std::pair<uint32_t, IpAddress>, Neighbour>;
+
+struct Route {
+  uint32_t interface_index = 0;
+  IpAddress via;       // the gateway, or the destination itself
+  bool local = false;  // the destination is this machine
+};
+
+Result<Links> read_links(const RtSocket& socket);
+Result<Neighbours> read_neighbours(const RtSocket& socket);
+// nullopt: no route.
+Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress& destination);
+
+// Asks the kernel to resolve the neighbour, or to make sure that it still is where it was. Answers at once.
+Result<void> poke_neighbour(const RtSocket& socket, uint32_t interface_index, const IpAddress& via);
+
+}  // namespace penstock

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel is the only memory of links and neighbours: after it has told of a change they are read again as a whole, at
+// most ten times a second, so lost notifications cost nothing. Route lookups, one a target, are kept until anything but
+// a neighbour has changed: neighbours change all the time. Every few seconds all is read again and neighbours are poked.
+#include "controlplane/netlink/next_hops.h"
+
+#include <fmt/format.h>
+#include <linux/neighbour.h>
+
+#include <algorithm>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <set>
+
+#include "controlplane/netlink/kernel_view.h"
+
+namespace penstock {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+constexpr std::chrono::milliseconds kSettleTime{100};
+// The kernel itself may send nothing to a backend, and then its neighbour entry stays, right or wrong. A poke takes a
+// stale entry to DELAY, and five seconds later the kernel probes it.
+constexpr std::chrono::seconds kPokeInterval{5};
+
+constexpr uint16_t kUsableStates =
+    NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+
+// A change of rules changes the answers to route lookups as well.
+constexpr int kGroups[] = {RTNLGRP_LINK,       RTNLGRP_NEIGH,     RTNLGRP_IPV4_ROUTE,
+                           RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE};
+
+using Hop = std::pair<uint32_t, IpAddress>;  // interface index, neighbour
+
+struct Findings {
+  std::map<IpAddress, NextHop> next_hops;
+  std::map<IpAddress, std::string> unresolved;
+  std::set<Hop> neighbours;  // that targets are reached by
+};
+
+bool only_neighbours(const char* bytes, size_t size) {
+  auto left = static_cast<int>(size);
+  auto* message = reinterpret_cast<const nlmsghdr*>(bytes);
+  for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+    if (message->nlmsg_type != RTM_NEWNEIGH && message->nlmsg_type != RTM_DELNEIGH) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// Handlers hold it weakly: one that is already queued when the resolver goes finds nothing to do.
+class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(asio::io_context& context, std::vector<std::string> interfaces,
+       std::function<void()> on_change, RtSocket requests, RtSocket events)
+      : interfaces_(std::move(interfaces)),
+        on_change_(std::move(on_change)),
+        requests_(std::move(requests)),
+        events_(std::move(events)),
+        descriptor_(context, events_.fd()),
+        settle_(context),
+        poke_(context) {}
+
+  ~Impl() { descriptor_.release(); }  // the descriptor is the socket's to close
+
+  void start() {
+    wait_for_events();
+    poke_later();
+  }
+
+  void set_targets(std::vector<IpAddress> targets) {
+    std::sort(targets.begin(), targets.end());
+    targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
+    if (targets == targets_) return;
+    targets_ = std::move(targets);
+    routes_.clear();
+    evaluate();
+    settle();
+  }
+
+  const Findings& findings() const { return findings_; }
+
+ private:
+  template <typename Method>
+  auto guarded(Method method) {
+    return [weak = weak_from_this(), method](const error_code& error) {
+      const auto self = weak.lock();
+      if (self && !error) (self.get()->*method)();
+    };
+  }
+
+  void wait_for_events() {
+    descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, guarded(&Impl::on_events));
+  }
+
+  void on_events() {
+    drain_events();
+    settle();
+    wait_for_events();
+  }
+
+  // Events that were lost (ENOBUFS) or do not fit (ENOSPC) may have been of any kind.
+  void drain_events() {
+    std::array<char, 32768> buffer;
+    while (true) {
+      const ssize_t bytes = recv(events_.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (bytes < 0 && errno == EAGAIN) return;
+      if (bytes < 0 || !only_neighbours(buffer.data(), static_cast<size_t>(bytes))) {
+        routes_.clear();
+      }
+    }
+  }
+
+  void settle() {
+    if (settling_) return;
+    settling_ = true;
+    settle_.expires_after(kSettleTime);
+    settle_.async_wait(guarded(&Impl::on_settled));
+  }
+
+  void on_settled() {
+    settling_ = false;
+    evaluate();
+    if (findings_.next_hops == told_) return;
+    told_ = findings_.next_hops;
+    on_change_();
+  }
+
+  void poke_later() {
+    poke_.expires_after(kPokeInterval);
+    poke_.async_wait(guarded(&Impl::on_poke));
+  }
+
+  void on_poke() {
+    for (const Hop& hop : findings_.neighbours) poke(hop);
+    routes_.clear();
+    settle();
+    poke_later();
+  }
+
+  // A neighbour that cannot be poked shows as unresolved.
+  void poke(const Hop& hop) { (void)poke_neighbour(requests_, hop.first, hop.second); }
+
+  // A dump that fails, or that a change interrupts (EINTR), leaves the last findings for the next poke to renew; a change
+  // is told as well.
+  void evaluate() {
+    const auto links = read_links(requests_);
+    const auto neighbours = read_neighbours(requests_);
+    if (!links || !neighbours) return;
+    Findings now;
+    for (const IpAddress& target : targets_) resolve(target, *links, *neighbours, now);
+    for (const Hop& hop : now.neighbours) {
+      if (!findings_.neighbours.contains(hop)) poke(hop);
+    }
+    findings_ = std::move(now);
+  }
+
+  const std::optional<Route>& route_to(const IpAddress& target) {
+    const auto known = routes_.find(target);
+    if (known != routes_.end()) return known->second;
+    return routes_[target] = read_route(requests_, target).value_or(std::nullopt);
+  }
+
+  void resolve(const IpAddress& target, const Links& links, const Neighbours& neighbours,
+               Findings& now) {
+    const auto unresolved = [&](std::string why) { now.unresolved[target] = std::move(why); };
+    const std::optional<Route>& route = route_to(target);
+    if (!route) return unresolved("no route");
+    if (route->local) return unresolved("it is an address of this machine");
+    const auto link = links.find(route->interface_index);
+    if (link == links.end()) return unresolved("the interface of its route is gone");
+    const std::string& interface = link->second.name;
+    if (std::find(interfaces_.begin(), interfaces_.end(), interface) == interfaces_.end()) {
+      return unresolved("its route leaves by " + interface +
+                        ", which is not among dataplane.interfaces");
+    }
+    if (!link->second.up) return unresolved(interface + " is down");
+
+    const Hop hop{route->interface_index, route->via};
+    now.neighbours.insert(hop);
+    const auto neighbour = neighbours.find(hop);
+    const bool usable = neighbour != neighbours.end() && neighbour->second.mac &&
+                        (neighbour->second.state & kUsableStates);
+    if (!usable) {
+      return unresolved(fmt::format("{} does not answer {} on {}", to_string(route->via),
+                                    route->via.is_ipv4() ? "ARP" : "neighbour discovery",
+                                    interface));
+    }
+    now.next_hops[target] = {hop.first, link->second.mac, *neighbour->second.mac};
+  }
+
+  std::vector<std::string> interfaces_;
+  std::function<void()> on_change_;
+  RtSocket requests_;
+  RtSocket events_;
+  asio::posix::stream_descriptor descriptor_;
+  asio::steady_timer settle_;
+  asio::steady_timer poke_;
+  bool settling_ = false;
+  std::vector<IpAddress> targets_;
+  std::map<IpAddress, std::optional<Route>> routes_;
+  Findings findings_;
+  std::map<IpAddress, NextHop> told_;  // what on_change has last told of
+};
+
+NextHopResolver::NextHopResolver(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+NextHopResolver::~NextHopResolver() = default;
+
+Result<std::unique_ptr<NextHopResolver>> NextHopResolver::open(asio::io_context& context,
+                                                               std::vector<std::string> interfaces,
+                                                               std::function<void()> on_change) {
+  auto requests = RtSocket::open();
+  if (!requests) return tl::unexpected(requests.error());
+  auto events = RtSocket::open();
+  if (!events) return tl::unexpected(events.error());
+  for (const int group : kGroups) {
+    if (auto subscribed = events->subscribe(group); !subscribed) {
+      return tl::unexpected(subscribed.error());
+    }
+  }
+  auto impl = std::make_shared<Impl>(context, std::move(interfaces), std::move(on_change),
+                                     std::move(*requests), std::move(*events));
+  impl->start();
+  return std::unique_ptr<NextHopResolver>(new NextHopResolver(std::move(impl)));
+}
+
+void NextHopResolver::set_targets(const std::vector<IpAddress>& targets) {
+  impl_->set_targets(targets);
+}
+
+std::map<IpAddress, NextHop> NextHopResolver::next_hops() const {
+  return impl_->findings().next_hops;
+}
+
+std::map<IpAddress, std::string> NextHopResolver::unresolved() const {
+  return impl_->findings().unresolved;
+}
+
+}  // namespace penstock
