@@ -21,6 +21,13 @@
 #define PS_LIKELY(x) __builtin_expect(!!(x), 1)
 #define PS_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+// Before a loop of a few constant rounds: unrolled whole.
+#ifdef __clang__
+#define PS_UNROLL _Pragma("unroll")
+#else
+#define PS_UNROLL _Pragma("GCC unroll 8")
+#endif
+
 // Wire structs sit at any address. BPF's target loads unaligned words as they are but would split those of a packed
 // struct into bytes; everywhere else packed is what makes an unaligned access defined.
 #ifdef __bpf__
