@@ -199,7 +199,7 @@ PS_INLINE __u64 ps_is_zero(__u64 x) {
 PS_INLINE __u64 ps_index_match(const struct ps_flow_index *set, __u64 hash) {
   __u64 match = 0;
   __u64 matches = 0;
-PS_UNROLL
+  PS_UNROLL
   for (int way = 0; way < PS_INDEX_WAYS; way++) {
     const __u64 entry = ps_flow_load(&set->word[way]);
     const __u64 same = ps_is_zero(ps_index_tag(entry) ^ ps_index_tag(hash));

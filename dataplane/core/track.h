@@ -143,7 +143,7 @@ PS_INLINE int ps_is_answer_of(const struct ps_flow *flow, int family,
 // The way of the set to look at first: the only one with the packet's port, found without a branch.
 PS_INLINE __u32 ps_likely_way(int family, struct ps_flow_set *set, struct ps_be16 port) {
   __u32 likely = 0;
-PS_UNROLL
+  PS_UNROLL
   for (__u32 way = 0; way < ps_flow_ways(family); way++) {
     const struct ps_flow *flow = ps_flow_way(set, family, way);
     likely |= way & (0 - (__u32)ps_is_zero(flow->snat_port.raw ^ port.raw));
