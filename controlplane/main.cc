@@ -1,3 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `penstock` binary: daemon and command line.
-int main() { return 2; }
+#include "controlplane/cli/commands.h"
+
+int main(int argc, char** argv) {
+  return penstock::run_command_line(argc, argv);
+}

@@ -16,7 +16,7 @@
 namespace penstock {
 namespace {
 
-constexpr int kLoopbackIndex = 1;
+constexpr const char* kLoopback = "lo";
 
 Result<std::pair<uint32_t, Link>> find_link(const RtSocket& socket, const std::string& name) {
   const auto links = read_links(socket);
@@ -30,17 +30,24 @@ Result<std::pair<uint32_t, Link>> find_link(const RtSocket& socket, const std::s
               fmt::format("there is no interface {}: choose one of {}", name, fmt::join(names, ", ")));
 }
 
-// One request to add or remove the address on the loopback; the kernel's errno.
-Result<int> change_loopback(uint16_t type, uint16_t flags, const IpAddress& address) {
+// One request to add or remove the address; the kernel's errno.
+Result<int> change_address(uint16_t type, uint16_t flags, const std::string& interface,
+                           const IpAddress& address) {
   const auto socket = RtSocket::open();
   if (!socket) return tl::unexpected(socket.error());
+  const auto link = find_link(*socket, interface);
+  if (!link) return tl::unexpected(link.error());
   Request<ifaddrmsg> request(type, static_cast<uint16_t>(NLM_F_ACK | flags));
   request->ifa_family = address_family(address);
   request->ifa_prefixlen = static_cast<uint8_t>(address_bytes(address) * 8);
-  request->ifa_flags = address.is_ipv4() ? 0 : IFA_F_NODAD;
-  request->ifa_index = kLoopbackIndex;
+  request->ifa_index = link->first;
   request.put(IFA_LOCAL, address);
   request.put(IFA_ADDRESS, address);
+  if (!address.is_ipv4()) {
+    request->ifa_flags = IFA_F_NODAD;  // other appliances may have it as well
+    const ifa_cacheinfo deprecated{.ifa_prefered = 0, .ifa_valid = UINT32_MAX};
+    mnl_attr_put(request.message(), IFA_CACHEINFO, sizeof deprecated, &deprecated);
+  }
   return socket->talk(request);
 }
 
@@ -57,6 +64,7 @@ Result<std::vector<IpAddress>> interface_addresses(const std::string& interface)
     const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(found));
     const Attributes attributes(found, sizeof *header);
     if (header->ifa_index != link->first || header->ifa_scope != RT_SCOPE_UNIVERSE) return;
+    if (header->ifa_flags & (IFA_F_DEPRECATED | IFA_F_DADFAILED)) return;
     auto address = attributes.address(IFA_LOCAL);
     if (!address) address = attributes.address(IFA_ADDRESS);
     if (address) addresses.push_back(*address);
@@ -66,19 +74,28 @@ Result<std::vector<IpAddress>> interface_addresses(const std::string& interface)
   return addresses;
 }
 
-Result<bool> add_loopback_address(const IpAddress& address) {
-  const auto answer = change_loopback(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
+Result<bool> add_address(const std::string& interface, const IpAddress& address) {
+  const auto answer = change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, interface, address);
   if (!answer) return tl::unexpected(answer.error());
   if (*answer == 0) return true;
   if (*answer == EEXIST) return false;
-  return fail_errno(fmt::format("cannot put {} on the loopback", to_string(address)), *answer);
+  return fail_errno(fmt::format("cannot put {} on {}", to_string(address), interface), *answer);
+}
+
+Result<void> remove_address(const std::string& interface, const IpAddress& address) {
+  const auto answer = change_address(RTM_DELADDR, 0, interface, address);
+  if (!answer && answer.error().kind == ErrorKind::kNotFound) return {};
+  if (!answer) return tl::unexpected(answer.error());
+  if (*answer == 0 || *answer == EADDRNOTAVAIL) return {};
+  return fail_errno(fmt::format("cannot take {} off {}", to_string(address), interface), *answer);
+}
+
+Result<bool> add_loopback_address(const IpAddress& address) {
+  return add_address(kLoopback, address);
 }
 
 Result<void> remove_loopback_address(const IpAddress& address) {
-  const auto answer = change_loopback(RTM_DELADDR, 0, address);
-  if (!answer) return tl::unexpected(answer.error());
-  if (*answer == 0 || *answer == EADDRNOTAVAIL) return {};
-  return fail_errno(fmt::format("cannot take {} off the loopback", to_string(address)), *answer);
+  return remove_address(kLoopback, address);
 }
 
 Result<void> announce_address(const std::string& interface, const IpAddress& address) {

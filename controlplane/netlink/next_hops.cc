@@ -26,8 +26,10 @@ constexpr std::chrono::milliseconds kSettleTime{100};
 // stale entry to DELAY, and five seconds later the kernel probes it.
 constexpr std::chrono::seconds kPokeInterval{5};
 
+// What an operator has set is not to be poked: since Linux 5.16 that makes it an ordinary, ageing entry.
+constexpr uint16_t kFixedStates = NUD_PERMANENT | NUD_NOARP;
 constexpr uint16_t kUsableStates =
-    NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+    kFixedStates | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
 
 // A change of rules changes the answers to route lookups as well.
 constexpr int kGroups[] = {RTNLGRP_LINK,       RTNLGRP_NEIGH,     RTNLGRP_IPV4_ROUTE,
@@ -38,7 +40,7 @@ using Hop = std::pair<uint32_t, IpAddress>;  // interface index, neighbour
 struct Findings {
   std::map<IpAddress, NextHop> next_hops;
   std::map<IpAddress, std::string> unresolved;
-  std::set<Hop> neighbours;  // that targets are reached by
+  std::set<Hop> neighbours;  // that targets are reached by and that the kernel keeps fresh
 };
 
 bool only_neighbours(const char* bytes, size_t size) {
@@ -136,8 +138,9 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void on_poke() {
-    for (const Hop& hop : findings_.neighbours) poke(hop);
     routes_.clear();
+    evaluate();
+    for (const Hop& hop : findings_.neighbours) poke(hop);
     settle();
     poke_later();
   }
@@ -154,7 +157,7 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     Findings now;
     for (const IpAddress& target : targets_) resolve(target, *links, *neighbours, now);
     for (const Hop& hop : now.neighbours) {
-      if (!findings_.neighbours.contains(hop)) poke(hop);
+      if (!findings_.neighbours.contains(hop) || !neighbours->contains(hop)) poke(hop);
     }
     findings_ = std::move(now);
   }
@@ -181,16 +184,16 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     if (!link->second.up) return unresolved(interface + " is down");
 
     const Hop hop{route->interface_index, route->via};
-    now.neighbours.insert(hop);
-    const auto neighbour = neighbours.find(hop);
-    const bool usable = neighbour != neighbours.end() && neighbour->second.mac &&
-                        (neighbour->second.state & kUsableStates);
+    const auto known = neighbours.find(hop);
+    const Neighbour neighbour = known == neighbours.end() ? Neighbour{} : known->second;
+    if (!(neighbour.state & kFixedStates)) now.neighbours.insert(hop);
+    const bool usable = neighbour.mac && (neighbour.state & kUsableStates);
     if (!usable) {
       return unresolved(fmt::format("{} does not answer {} on {}", to_string(route->via),
                                     route->via.is_ipv4() ? "ARP" : "neighbour discovery",
                                     interface));
     }
-    now.next_hops[target] = {hop.first, link->second.mac, *neighbour->second.mac};
+    now.next_hops[target] = {hop.first, link->second.mac, *neighbour.mac};
   }
 
   std::vector<std::string> interfaces_;

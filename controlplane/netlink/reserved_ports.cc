@@ -110,13 +110,17 @@ Result<void> check_clear_of(PortSpan pool, PortSpan kernel) {
                           pool.last, kernel.first, kernel.last, ways));
 }
 
-Result<void> reserve_ports(uint16_t first, uint16_t last) {
+Result<void> check_ports(uint16_t first, uint16_t last) {
   const auto line = read_line(kLocalRange);
   if (!line) return tl::unexpected(line.error());
   uint16_t kernel_first = 0;
   uint16_t kernel_last = 0;
   std::istringstream(*line) >> kernel_first >> kernel_last;
-  if (auto clear = check_clear_of({first, last}, {kernel_first, kernel_last}); !clear) return clear;
+  return check_clear_of({first, last}, {kernel_first, kernel_last});
+}
+
+Result<void> reserve_ports(uint16_t first, uint16_t last) {
+  if (auto clear = check_ports(first, last); !clear) return clear;
   return change_reserved(
       [&](std::vector<PortSpan> spans) { return with_span(std::move(spans), {first, last}); });
 }

@@ -27,6 +27,9 @@ std::vector<PortSpan> without_span(const std::vector<PortSpan>& spans, PortSpan 
 // Pure: kConflict, with a way out, when the pool holds ports that the kernel hands out itself.
 Result<void> check_clear_of(PortSpan pool, PortSpan kernel);
 
+// The same against what the kernel says now.
+Result<void> check_ports(uint16_t first, uint16_t last);
+
 // Both are inclusive, and act on the calling thread's network namespace. Releasing also takes what somebody else has
 // reserved among these ports.
 Result<void> reserve_ports(uint16_t first, uint16_t last);

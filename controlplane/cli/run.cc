@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Privileges, socket, daemon, signals.
+#include "controlplane/cli/run.h"
+
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <vector>
+
+#include "controlplane/config/parse.h"
+#include "controlplane/control/daemon.h"
+#include "controlplane/control/server.h"
+#include "dataplane/xdp/xdp_dataplane.h"
+
+namespace penstock {
+namespace {
+
+namespace asio = boost::asio;
+
+Result<void> check_privileges() {
+  struct Need {
+    int capability;
+    const char* name;
+  };
+  constexpr std::array<Need, 4> kNeeded{{{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+                                         {CAP_NET_RAW, "CAP_NET_RAW"},
+                                         {CAP_BPF, "CAP_BPF"},
+                                         {CAP_PERFMON, "CAP_PERFMON"}}};
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  syscall(SYS_capget, &header, data.data());
+  std::vector<std::string> missing;
+  for (const Need& need : kNeeded) {
+    const auto bit = 1u << (need.capability % 32);
+    if (!(data[static_cast<size_t>(need.capability / 32)].effective & bit)) {
+      missing.emplace_back(need.name);
+    }
+  }
+  if (missing.empty()) return {};
+  return fail(ErrorKind::kSystem, fmt::format("missing privileges: {}: run as root, or by the systemd "
+                                              "unit, which grants them",
+                                              fmt::join(missing, ", ")));
+}
+
+std::string all_lines(const std::vector<Diagnostic>& diagnostics) {
+  std::string lines;
+  for (const Diagnostic& diagnostic : diagnostics) {
+    lines += (lines.empty() ? "" : "\n") + to_string(diagnostic);
+  }
+  return lines;
+}
+
+Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
+  const DataplaneConfig& dataplane = config.dataplane;
+  return open_xdp_dataplane({dataplane.interfaces,
+                             dataplane.pin_path,
+                             {dataplane.flow_table_entries, dataplane.max_services,
+                              dataplane.max_backends}});
+}
+
+void log_start(const Daemon& daemon) {
+  const DataplaneStatus status = daemon.dataplane().status();
+  for (const InterfaceStatus& interface : status.interfaces) {
+    if (interface.degraded.empty()) {
+      spdlog::info("{}: {} XDP{}", interface.name, interface.attach_mode,
+                   status.adopted ? ", tables taken over" : "");
+    } else {
+      spdlog::warn("{}: degraded: {}", interface.name, interface.degraded);
+    }
+  }
+}
+
+void reload(Daemon& daemon) {
+  if (auto applied = daemon.apply(std::nullopt, false); !applied) {
+    spdlog::error("{}", applied.error().message);
+  }
+}
+
+void follow_signals(asio::signal_set& signals, asio::io_context& context, Daemon& daemon) {
+  signals.async_wait([&](const boost::system::error_code& error, int signal) {
+    if (error) return;
+    if (signal == SIGHUP) {
+      reload(daemon);
+      follow_signals(signals, context, daemon);
+      return;
+    }
+    spdlog::info("ending; packets are forwarded on (`penstock stop` ends that too)");
+    context.stop();
+  });
+}
+
+}  // namespace
+
+Result<void> run_daemon(const std::string& file) {
+  spdlog::set_default_logger(spdlog::stderr_color_st("penstock"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  auto config = load_config(file);
+  if (!config) return fail(ErrorKind::kInvalid, all_lines(config.error()));
+  if (auto privileged = check_privileges(); !privileged) return privileged;
+
+  asio::io_context context(1);
+  auto server = ControlServer::listen(context, config->control.socket);
+  if (!server) return tl::unexpected(server.error());
+  auto daemon = Daemon::start(context, file, std::move(*config), open_dataplane);
+  if (!daemon) return tl::unexpected(daemon.error());
+  log_start(**daemon);
+  asio::steady_timer farewell(context);  // lets the answer go out first
+  Routes routes(**daemon, [&] {
+    farewell.expires_after(std::chrono::milliseconds(100));
+    spdlog::info("stopped: nothing is forwarded any more");
+    farewell.async_wait([&](const boost::system::error_code&) { context.stop(); });
+  });
+  (*server)->serve([&](const ControlRequest& request) { return routes.handle(request); });
+  asio::signal_set signals(context, SIGINT, SIGTERM, SIGHUP);
+  follow_signals(signals, context, **daemon);
+  context.run();
+  return {};
+}
+
+}  // namespace penstock
