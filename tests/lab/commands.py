@@ -74,7 +74,7 @@ def prepare():
 
 def describe_world():
     modes = ", ".join(f"{interface['name']} {interface['attach_mode']}"
-                      for interface in appliance.status()["interfaces"])
+                      for interface in appliance.status()["dataplane"]["interfaces"])
     return f"nodes {' '.join(netns.existing())}; XDP on {modes}"
 
 
