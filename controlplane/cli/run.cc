@@ -115,6 +115,7 @@ Result<void> run_daemon(const std::string& file) {
   log_start(**daemon);
   asio::steady_timer farewell(context);  // lets the answer go out first
   Routes routes(**daemon, [&] {
+    (*server)->leave();
     farewell.expires_after(std::chrono::milliseconds(100));
     spdlog::info("stopped: nothing is forwarded any more");
     farewell.async_wait([&](const boost::system::error_code&) { context.stop(); });

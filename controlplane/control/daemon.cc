@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -304,6 +305,7 @@ Result<void> Daemon::stop_forwarding() {
 }
 
 Result<void> clean_up(const Config& config) {
+  unlink(config.control.socket.c_str());
   if (auto removed = remove_xdp_dataplane(config.dataplane.pin_path); !removed) return removed;
   if (std::set<IpAddress> ours = load_announced(config.control.state_directory); !ours.empty()) {
     if (auto withdrawn = withdraw_all(config.control.state_directory); !withdrawn) {

@@ -14,6 +14,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -132,8 +134,13 @@ class ControlServer::Impl {
   Impl(asio::io_context& context, std::string path)
       : context_(context), acceptor_(context), path_(std::move(path)) {}
 
-  ~Impl() {
-    if (acceptor_.is_open()) unlink(path_.c_str());
+  ~Impl() { leave(); }
+
+  void leave() {
+    if (!acceptor_.is_open()) return;
+    unlink(path_.c_str());
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
   }
 
   Result<void> listen() {
@@ -163,7 +170,15 @@ class ControlServer::Impl {
  private:
   asio::awaitable<void> accept(std::shared_ptr<const Handler> handler) {
     while (true) {
-      Unix::socket socket = co_await acceptor_.async_accept(asio::use_awaitable);
+      boost::system::error_code error;
+      Unix::socket socket =
+          co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+      if (!acceptor_.is_open()) co_return;
+      if (error) {  // no descriptor left, most likely
+        asio::steady_timer pause(context_, std::chrono::milliseconds(100));
+        co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+        continue;
+      }
       asio::co_spawn(context_, converse(std::move(socket), handler), asio::detached);
     }
   }
@@ -182,6 +197,10 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::io_context& c
   auto impl = std::make_unique<Impl>(context, path);
   if (auto listening = impl->listen(); !listening) return tl::unexpected(listening.error());
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));
+}
+
+void ControlServer::leave() {
+  impl_->leave();
 }
 
 void ControlServer::serve(Handler handler) {

@@ -22,6 +22,9 @@ class ControlServer {
                                                        const std::string& path);
   ~ControlServer();  // removes the socket file
 
+  // Removes the socket file: a new daemon may take its place. Open connections go on.
+  void leave();
+
   // The handler runs on the context's thread.
   void serve(Handler handler);
 

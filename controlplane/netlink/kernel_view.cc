@@ -14,6 +14,17 @@ Result<void> expect_success(const Result<int>& answer, const char* what) {
   return {};
 }
 
+Result<void> change_neighbour(const RtSocket& socket, uint32_t interface_index,
+                              const IpAddress& via, uint16_t state, uint8_t flags) {
+  Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE);
+  request->ndm_family = address_family(via);
+  request->ndm_ifindex = static_cast<int>(interface_index);
+  request->ndm_state = state;
+  request->ndm_flags = flags;
+  request.put(NDA_DST, via);
+  return expect_success(socket.talk(request), "cannot have a neighbour resolved");
+}
+
 }  // namespace
 
 Result<Links> read_links(const RtSocket& socket) {
@@ -71,14 +82,14 @@ Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress&
   return route;
 }
 
-Result<void> poke_neighbour(const RtSocket& socket, uint32_t interface_index,
-                            const IpAddress& via) {
-  Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE);
-  request->ndm_family = address_family(via);
-  request->ndm_ifindex = static_cast<int>(interface_index);
-  request->ndm_flags = NTF_USE;
-  request.put(NDA_DST, via);
-  return expect_success(socket.talk(request), "cannot have a neighbour resolved");
+Result<void> resolve_neighbour(const RtSocket& socket, uint32_t interface_index,
+                               const IpAddress& via) {
+  return change_neighbour(socket, interface_index, via, NUD_NONE, NTF_USE);
+}
+
+Result<void> probe_neighbour(const RtSocket& socket, uint32_t interface_index,
+                             const IpAddress& via) {
+  return change_neighbour(socket, interface_index, via, NUD_PROBE, 0);
 }
 
 }  // namespace penstock

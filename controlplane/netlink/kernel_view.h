@@ -36,7 +36,9 @@ Result<Neighbours> read_neighbours(const RtSocket& socket);
 // nullopt: no route.
 Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress& destination);
 
-// Asks the kernel to resolve the neighbour, or to make sure that it still is where it was. Answers at once.
-Result<void> poke_neighbour(const RtSocket& socket, uint32_t interface_index, const IpAddress& via);
+// Asks the kernel to resolve a neighbour that it does not know, or to probe at once one that it does. Answers at once.
+Result<void> resolve_neighbour(const RtSocket& socket, uint32_t interface_index,
+                               const IpAddress& via);
+Result<void> probe_neighbour(const RtSocket& socket, uint32_t interface_index, const IpAddress& via);
 
 }  // namespace penstock

@@ -22,8 +22,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kSettleTime{100};
-// The kernel itself may send nothing to a backend, and then its neighbour entry stays, right or wrong. A poke takes a
-// stale entry to DELAY, and five seconds later the kernel probes it.
+// The kernel itself may send nothing to a backend, and holds an entry for good for up to 45 s anyway: a poke has it probed
+// at once, so that a MAC that changed without a word is found within a poke and three seconds of unanswered probes.
 constexpr std::chrono::seconds kPokeInterval{5};
 
 // What an operator has set is not to be poked: since Linux 5.16 that makes it an ordinary, ageing entry.
@@ -40,7 +40,7 @@ using Hop = std::pair<uint32_t, IpAddress>;  // interface index, neighbour
 struct Findings {
   std::map<IpAddress, NextHop> next_hops;
   std::map<IpAddress, std::string> unresolved;
-  std::set<Hop> neighbours;  // that targets are reached by and that the kernel keeps fresh
+  std::map<Hop, bool> neighbours;  // that targets are reached by and that age; whether they are known
 };
 
 bool only_neighbours(const char* bytes, size_t size) {
@@ -140,13 +140,16 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
   void on_poke() {
     routes_.clear();
     evaluate();
-    for (const Hop& hop : findings_.neighbours) poke(hop);
+    for (const auto& [hop, known] : findings_.neighbours) poke(hop, known);
     settle();
     poke_later();
   }
 
   // A neighbour that cannot be poked shows as unresolved.
-  void poke(const Hop& hop) { (void)poke_neighbour(requests_, hop.first, hop.second); }
+  void poke(const Hop& hop, bool known) {
+    (void)(known ? probe_neighbour(requests_, hop.first, hop.second)
+                 : resolve_neighbour(requests_, hop.first, hop.second));
+  }
 
   // A dump that fails, or that a change interrupts (EINTR), leaves the last findings for the next poke to renew; a change
   // is told as well.
@@ -156,8 +159,12 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     if (!links || !neighbours) return;
     Findings now;
     for (const IpAddress& target : targets_) resolve(target, *links, *neighbours, now);
-    for (const Hop& hop : now.neighbours) {
-      if (!findings_.neighbours.contains(hop) || !neighbours->contains(hop)) poke(hop);
+    for (const auto& [hop, known] : now.neighbours) {
+      const auto before = findings_.neighbours.find(hop);
+      const bool lost = before != findings_.neighbours.end() && before->second && !known;
+      if (lost || before == findings_.neighbours.end() || !neighbours->contains(hop)) {
+        poke(hop, known);
+      }
     }
     findings_ = std::move(now);
   }
@@ -186,8 +193,8 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     const Hop hop{route->interface_index, route->via};
     const auto known = neighbours.find(hop);
     const Neighbour neighbour = known == neighbours.end() ? Neighbour{} : known->second;
-    if (!(neighbour.state & kFixedStates)) now.neighbours.insert(hop);
     const bool usable = neighbour.mac && (neighbour.state & kUsableStates);
+    if (!(neighbour.state & kFixedStates)) now.neighbours[hop] = usable;
     if (!usable) {
       return unresolved(fmt::format("{} does not answer {} on {}", to_string(route->via),
                                     route->via.is_ipv4() ? "ARP" : "neighbour discovery",
