@@ -36,6 +36,7 @@ class NetlinkWorld : public ::testing::Test {
       run("ip link set lo up && ip link set ps1 up && ip address add 192.0.2.1/24 dev ps1 && "
           "ip address add 2001:db8::1/64 dev ps1 nodad");
     });
+    run("timeout 20 sh -c 'until ip link show ps0 | grep -q \"state UP\"; do sleep 0.01; done'");
   }
 
   void TearDown() override {
