@@ -58,9 +58,9 @@ class LookupTableOf : public ::testing::TestWithParam<std::tuple<uint32_t, const
 INSTANTIATE_TEST_SUITE_P(Sizes, LookupTableOf,
                          ::testing::Combine(::testing::Values(4, 10, 100, 1000),
                                             ::testing::Values("penstock", "another seed", "3")),
-                         [](const auto& info) {
-                           return std::to_string(std::get<0>(info.param)) + "BackendsSeed" +
-                                  std::to_string(info.index % 3);
+                         [](const auto& parameter) {
+                           return std::to_string(std::get<0>(parameter.param)) +
+                                  "BackendsSeed" + std::to_string(parameter.index % 3);
                          });
 
 TEST_P(LookupTableOf, GivesEveryBackendItsShareWithinOnePercent) {
@@ -110,7 +110,7 @@ TEST_P(LookupTableOf, GivesSharesByWeightWithinTwoPercentOrOneSlot) {
   for (uint32_t i = 0; i < count_; i++) sum += members[i].weight = 1 + i % 10;
   const auto counted = shares(build_lookup_table(members, key_));
   for (const LookupMember& member : members) {
-    const double due = static_cast<double>(kLookupTableSlots) * member.weight / sum;
+    const double due = static_cast<double>(kLookupTableSlots) * member.weight / static_cast<double>(sum);
     const double got = counted.contains(member.id) ? counted.at(member.id) : 0;
     EXPECT_LE(std::abs(got - due), std::max(1.0, due * 0.02)) << member.identity;
   }
