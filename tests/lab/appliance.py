@@ -97,8 +97,10 @@ def stop():
 
 
 def kill(process_id):
-    """Ends the daemon as a crash would."""
+    """Ends the daemon as a crash would; returns when it is gone."""
     os.kill(process_id, signal.SIGKILL)
+    while process_id in netns.pids("appliance"):
+        time.sleep(0.002)
 
 
 def last_log_line():

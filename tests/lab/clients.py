@@ -22,12 +22,17 @@ def begin(kind, clients, **options):
                             stdout=subprocess.PIPE, text=True)
 
 
+def wait_under_way(process):
+    """Until each of the clients that begin() started has had its first answer."""
+    process.stdout.readline()
+
+
 def finish(process):
     """Waits for clients that begin() started, and returns what each of them saw."""
     output, _ = process.communicate()
     if process.returncode != 0:
         raise LabError(f"the clients failed with status {process.returncode}")
-    return json.loads(output)
+    return json.loads(output.splitlines()[-1])
 
 
 def send(kind, clients, **options):

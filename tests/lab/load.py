@@ -58,7 +58,8 @@ def start_wrk(family, seconds, *options):
 
 @contextlib.contextmanager
 def steady(seconds):
-    """The load lasts about `seconds`; the block runs meanwhile. Yields what is seen, at the end."""
+    """The load lasts about `seconds`; the block runs meanwhile, from when all of it is under way.
+    Yields what was seen, which is there once the block has ended."""
     seen = Seen()
     rate = int(servers.BIG_FILE_BYTES / seconds)
     wrk = [start_wrk(4, seconds), start_wrk(6, seconds),
@@ -68,6 +69,8 @@ def steady(seconds):
     fetch = clients.begin("fetch", FETCHING, rate=rate, seconds=4 * seconds)
     running = [*wrk, watch, hold, fetch]
     try:
+        for process in (watch, hold, fetch):
+            clients.wait_under_way(process)
         yield seen
         seen.watched, seen.held, seen.fetched = map(clients.finish, (watch, hold, fetch))
         seen.wrk = [process.communicate()[0] for process in wrk]

@@ -8,7 +8,6 @@ import pytest
 from . import appliance, clients, load, servers, world
 
 LOAD_S = 6
-SETTLED_S = 1.0  # of load before something happens
 VICTIM = world.INSTANCES[0]
 FIFTH = world.FIFTH_INSTANCE
 
@@ -39,7 +38,6 @@ def add_fifth():
 def test_apply_of_an_unchanged_file_is_not_noticed():
     before = homes_now()
     with load.steady(LOAD_S) as seen:
-        time.sleep(SETTLED_S)
         for _ in range(10):
             appliance.penstock("apply", world.CONFIG)
             time.sleep(0.2)
@@ -52,7 +50,6 @@ def test_a_fifth_backend_takes_its_share_and_no_connection():
     before = homes_now()
     servers.start([FIFTH])
     with load.steady(LOAD_S) as seen:
-        time.sleep(SETTLED_S)
         add_fifth()
         appliance.wait_health(FIFTH.name, "up")
         added = time.monotonic()
@@ -69,7 +66,6 @@ def test_a_drained_backend_keeps_its_connections_and_gets_no_new_ones():
     before = homes_now()
     drained_name = before[world.CLIENTS[4][0]]  # wrk's own, so that it matters to the load
     with load.steady(LOAD_S) as seen:
-        time.sleep(SETTLED_S)
         for service in world.HTTP_SERVICES.values():
             appliance.penstock("drain", service, drained_name)
         drained = time.monotonic()
@@ -90,7 +86,6 @@ def test_a_drained_backend_keeps_its_connections_and_gets_no_new_ones():
 def test_a_removed_backend_keeps_its_connections():
     before = homes_now()
     with load.steady(LOAD_S) as seen:
-        time.sleep(SETTLED_S)
         for service in world.HTTP_SERVICES.values():
             appliance.penstock("remove", service, VICTIM.name)
         removed = time.monotonic()
@@ -104,7 +99,6 @@ def test_a_removed_backend_keeps_its_connections():
 def test_a_killed_daemon_and_its_restart_are_not_noticed():
     before = homes_now()
     with load.steady(LOAD_S + 2) as seen:
-        time.sleep(SETTLED_S)
         appliance.kill(appliance.pid())
         time.sleep(2)
         assert appliance.status() is None
@@ -120,7 +114,7 @@ def test_a_killed_instance_moves_its_own_clients_in_time():
     before = homes_now()
     own = {client for client, home in before.items() if home == VICTIM.name}
     watch = clients.begin("watch", clients.EVERYONE, seconds=4, pause=0.1)
-    time.sleep(SETTLED_S)
+    clients.wait_under_way(watch)
     killed = time.monotonic()
     servers.kill(VICTIM)
     watched = clients.finish(watch)

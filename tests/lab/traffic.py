@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clients: runs in the client's namespace, prints what it saw as JSON.
+"""The clients: runs in the client's namespace. Prints "under way" once every client has had its
+first answer, and at the end what they saw, as a line of JSON.
 
     traffic.py http   --requests N CLIENT...   N requests a client, each on a new connection
     traffic.py udp    --requests N CLIENT...   the same by UDP, each from a new source port
@@ -104,6 +105,7 @@ async def watch(client, options):
     seen = []
     while time.monotonic() < end:
         seen.append(await timed(ask_once(client)))
+        options.arrive(client)
         await asyncio.sleep(options.pause)
     return seen
 
@@ -115,6 +117,7 @@ async def hold(client, options):
         async with connected(client, socket.SOCK_STREAM, HTTP_PORT) as stream:
             while time.monotonic() < start + options.seconds:
                 seen.append(await timed(ask(stream, "keep-alive")))
+                options.arrive(client)
                 if seen[-1][2].startswith("error"):
                     break
                 await asyncio.sleep(options.pause)
@@ -125,16 +128,17 @@ async def hold(client, options):
 
 async def fetch(client, options):
     try:
-        attempt = download(client, f"/big?rate={options.rate}")
+        attempt = download(client, options)
         return await asyncio.wait_for(attempt, options.seconds)
     except (OSError, asyncio.TimeoutError, ValueError, KeyError) as failure:
         return {"error": f"{type(failure).__name__} {failure}"}
 
 
-async def download(client, path):
+async def download(client, options):
     digest, count = hashlib.sha256(), 0
     async with connected(client, socket.SOCK_STREAM, HTTP_PORT) as stream:
-        _, headers, data = await request(stream, path)
+        _, headers, data = await request(stream, f"/big?rate={options.rate}")
+        options.arrive(client)
         while True:
             digest.update(data)
             count += len(data)
@@ -156,10 +160,21 @@ KINDS = {
 async def drive(options):
     """Every client at its work: the short kinds a few at a time, the long ones all at once."""
     seats = asyncio.Semaphore(AT_ONCE if options.kind in ("http", "udp") else len(options.clients))
+    waiting = set(options.clients)
+
+    def arrive(client):
+        if waiting:
+            waiting.discard(client)
+            if not waiting:
+                print("under way", flush=True)
 
     async def work(client):
         async with seats:
-            return await KINDS[options.kind](client, options)
+            seen = await KINDS[options.kind](client, options)
+        arrive(client)
+        return seen
+
+    options.arrive = arrive
 
     return dict(zip(options.clients, await asyncio.gather(*map(work, options.clients))))
 
