@@ -3,6 +3,8 @@
 
 import contextlib
 import json
+import os
+import signal
 
 import pytest
 
@@ -85,6 +87,32 @@ def test_changes_at_the_socket_survive_a_restart():
     assert len(after["differences"]) == 4
     appliance.penstock("apply", "--discard-changes")
     assert appliance.status()["differences"] == []
+
+
+def test_a_hangup_signal_has_the_file_read_again(variant):
+    appliance.stop()
+    path = variant()
+    daemon = appliance.start(path)
+    appliance.wait_all_up(daemon)
+    path.write_text(path.read_text().replace('"10.0.0.1:3000" }', '"10.0.0.1:3000", weight = 3 }'))
+    os.kill(appliance.pid(), signal.SIGHUP)
+    appliance.wait_until(lambda said: appliance.backends(said, "web")["h1-a"]["weight"] == 3,
+                         "the new weight", daemon)
+    appliance.stop()
+
+
+def test_a_client_on_the_wire_finds_the_vips_by_arp_and_neighbour_discovery():
+    before = all_answered()
+    client = world.namespace_of("client")
+    with contextlib.ExitStack() as undo:
+        for vip, router in zip(world.VIPS.values(), world.APPLIANCE.values()):
+            undo.callback(netns.batch, f"route replace {vip} via {router} dev eth0 onlink",
+                          namespace=client)
+            netns.batch(f"route replace {vip} dev eth0", namespace=client)
+        assert all_answered() == before
+        known = netns.run("client", "ip", "neigh", "show").stdout
+        for vip in world.VIPS.values():
+            assert f"{vip} dev eth0 lladdr {link('appliance', 'eth0')['address']}" in known
 
 
 def test_a_second_start_takes_the_tables_over():
