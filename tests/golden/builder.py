@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the cases are written with: packets by scapy, an appliance's configuration, and a case that
+adds up its counters.
+
+The packet that must come out is always built from scratch by scapy, checksums and all, from the
+fields that it should have. Nothing here is asked of the code under test; the client hash is
+computed anew too.
+"""
+import dataclasses
+import struct
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+
+from scapy.config import conf
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+conf.ipv6_enabled = True
+
+APPLIANCE = "02:00:00:00:00:fe"
+ROUTER = "02:00:00:00:00:01"  # where clients' frames come from
+INTERFACE = 1  # frames always come in here
+LOOKUP_SLOTS = 65537
+
+
+@dataclass(frozen=True)
+class Packet:
+    """A TCP or UDP packet as one reads it. Checksums are right unless a field says otherwise."""
+
+    protocol: str
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    ethernet_source: str = ROUTER
+    ethernet_destination: str = APPLIANCE
+    hops: int = 64  # TTL or hop limit
+    payload: bytes = b""
+    flags: str = "A"
+    sequence: int = 1000
+    acknowledgement: int = 0
+    tcp_options: tuple = ()
+    ip_options: bytes = b""  # IPv4, a multiple of four bytes
+    traffic_class: int = 0
+    label: int = 0x1234  # IPv4: identification; IPv6: flow label
+    dont_fragment: bool = True
+    without_checksum: bool = False  # UDP over IPv4
+    checksum_error: int = 0  # added to the right checksum, in ones' complement
+    ip_checksum_error: int = 0
+    padding: bytes = b""  # behind the IP packet
+
+    @property
+    def family(self):
+        return ip_address(self.source).version
+
+    def transport_offset(self):
+        return 14 + (40 if self.family == 6 else 20 + len(self.ip_options))
+
+    def checksum_offset(self):
+        return self.transport_offset() + (16 if self.protocol == "tcp" else 6)
+
+    def _ip(self):
+        if self.family == 6:
+            return IPv6(src=self.source, dst=self.destination, hlim=self.hops, fl=self.label,
+                        tc=self.traffic_class)
+        words = 5 + len(self.ip_options) // 4
+        header = IP(src=self.source, dst=self.destination, ttl=self.hops, id=self.label,
+                    tos=self.traffic_class, flags="DF" if self.dont_fragment else 0, ihl=words)
+        if self.ip_options:
+            header.options = [Raw(self.ip_options)]  # as they are
+        return header
+
+    def _transport(self):
+        if self.protocol == "tcp":
+            return TCP(sport=self.source_port, dport=self.destination_port, flags=self.flags,
+                       seq=self.sequence, ack=self.acknowledgement, window=29200,
+                       options=list(self.tcp_options))
+        zero = {"chksum": 0} if self.without_checksum else {}
+        return UDP(sport=self.source_port, dport=self.destination_port, **zero)
+
+    def ip_bytes(self):
+        return len(self.frame()) - 14 - len(self.padding)
+
+    def frame(self):
+        layers = Ether(src=self.ethernet_source, dst=self.ethernet_destination) / self._ip()
+        layers = layers / self._transport()
+        if self.payload:
+            layers = layers / Raw(self.payload)
+        frame = bytearray(bytes(layers))
+        if self.checksum_error:
+            add_to_checksum(frame, self.checksum_offset(), self.checksum_error)
+        if self.ip_checksum_error:
+            add_to_checksum(frame, 24, self.ip_checksum_error)
+        return bytes(frame) + self.padding
+
+
+def add_to_checksum(frame, offset, error):
+    wrong = struct.unpack_from("!H", frame, offset)[0] + error
+    wrong = (wrong & 0xFFFF) + (wrong >> 16)
+    assert wrong not in (0, 0xFFFF), "choose another error: this one has two representations"
+    struct.pack_into("!H", frame, offset, wrong)
+
+
+def patched(frame, changes):
+    """The frame with the bytes at these offsets set; checksums are left as they were."""
+    changed = bytearray(frame)
+    for offset, value in changes.items():
+        changed[offset:offset + len(value)] = value
+    return bytes(changed)
+
+
+def siphash13(key, message):
+    """SipHash-1-3 (Aumasson and Bernstein) of `message` under two 64-bit words of key."""
+    mask = (1 << 64) - 1
+
+    def rotate(x, bits):
+        return ((x << bits) | (x >> (64 - bits))) & mask
+
+    v = [key[0] ^ 0x736F6D6570736575, key[1] ^ 0x646F72616E646F6D,
+         key[0] ^ 0x6C7967656E657261, key[1] ^ 0x7465646279746573]
+
+    def turn():
+        v[0] = (v[0] + v[1]) & mask
+        v[1] = rotate(v[1], 13) ^ v[0]
+        v[0] = rotate(v[0], 32)
+        v[2] = (v[2] + v[3]) & mask
+        v[3] = rotate(v[3], 16) ^ v[2]
+        v[0] = (v[0] + v[3]) & mask
+        v[3] = rotate(v[3], 21) ^ v[0]
+        v[2] = (v[2] + v[1]) & mask
+        v[1] = rotate(v[1], 17) ^ v[2]
+        v[2] = rotate(v[2], 32)
+
+    whole = len(message) // 8 * 8
+    words = [*struct.unpack(f"<{whole // 8}Q", message[:whole]),
+             int.from_bytes(message[whole:], "little") | (len(message) & 0xFF) << 56]
+    for word in words:
+        v[3] ^= word
+        turn()
+        v[0] ^= word
+    v[2] ^= 0xFF
+    for _ in range(3):
+        turn()
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+@dataclass(frozen=True)
+class Backend:
+    id: int
+    address: str
+    port: int
+    protocol: str
+    mac: str = "02:00:00:00:00:b1"
+    interface: int = INTERFACE
+    own_mac: str = APPLIANCE  # the source of frames to it
+    resolved: bool = True
+    down: bool = False
+
+    def to_json(self):
+        hop = {"interface": self.interface, "source": self.own_mac, "destination": self.mac}
+        return {"id": self.id, "protocol": self.protocol,
+                "address": self.address, "port": self.port,
+                "next_hop": hop if self.resolved else None, "down": self.down}
+
+
+@dataclass(frozen=True)
+class Service:
+    id: int
+    address: str
+    port: int
+    protocol: str
+    slots: tuple = (1,)  # backend ids; slot i of the lookup table holds slots[i % len(slots)]
+    prefix_bits: int = 0  # 0: all of the address
+
+    def bits(self):
+        return self.prefix_bits or ip_address(self.address).max_prefixlen
+
+    def backend_of(self, hash_key, client):
+        network = ip_network(f"{client}/{self.bits()}", strict=False)
+        client_hash = siphash13(hash_key, network.network_address.packed)
+        return self.slots[((client_hash >> 32) * LOOKUP_SLOTS >> 32) % len(self.slots)]
+
+    def to_json(self):
+        return {"id": self.id, "protocol": self.protocol,
+                "address": self.address, "port": self.port,
+                "client_prefix_bits": self.bits(), "slots": list(self.slots)}
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """A configuration. Timeouts in ms."""
+
+    services: tuple
+    backends: tuple
+    snat_addresses: tuple
+    snat_ports: tuple = (20000, 20000)
+    hash_key: tuple = (0x0123456789ABCDEF, 0xFEDCBA9876543210)
+    interfaces: tuple = ((INTERFACE, APPLIANCE),)
+    flow_table_entries: int = 64
+    tcp_half_open: int = 10_000
+    tcp_established: int = 7_440_000
+    tcp_closing: int = 10_000
+    udp_half_open: int = 30_000
+    udp_established: int = 300_000
+
+    def backend(self, backend_id):
+        return next(b for b in self.backends if b.id == backend_id)
+
+    def service(self, service_id):
+        return next(s for s in self.services if s.id == service_id)
+
+    def snat(self, family):
+        return next(a for a in self.snat_addresses if ip_address(a).version == family)
+
+    def with_backend(self, backend_id, **changes):
+        return replace(self, backends=tuple(
+            replace(b, **changes) if b.id == backend_id else b for b in self.backends))
+
+    def with_service(self, service_id, **changes):
+        return replace(self, services=tuple(
+            replace(s, **changes) if s.id == service_id else s for s in self.services))
+
+    def to_json(self):
+        return {
+            "hash_key": [f"{word:016x}" for word in self.hash_key],
+            "interfaces": [{"index": index, "mac": mac} for index, mac in self.interfaces],
+            "snat_addresses": list(self.snat_addresses),
+            "snat_port_first": self.snat_ports[0], "snat_port_last": self.snat_ports[1],
+            "timeouts_ms": {key: getattr(self, key) for key in (
+                "tcp_half_open", "tcp_established", "tcp_closing",
+                "udp_half_open", "udp_established")},
+            "services": [service.to_json() for service in self.services],
+            "backends": [backend.to_json() for backend in self.backends],
+        }
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A client's 5-tuple, and the backend that is to serve it. `snat`: a name for a source address
+    and port that the case cannot foretell; None: the only one there is."""
+
+    appliance: Appliance
+    client: str
+    port: int = 40000
+    service: int = 1
+    backend: int = 1
+    snat: str = None
+    router: str = ROUTER
+
+    @property
+    def to(self):
+        return self.appliance.service(self.service)
+
+    @property
+    def by(self):
+        return self.appliance.backend(self.backend)
+
+    def request(self, **fields):
+        return Packet(self.to.protocol, self.client, self.port, self.to.address, self.to.port,
+                      ethernet_source=self.router, **fields)
+
+    def forwarded(self, request):
+        return replace(request, source=self.appliance.snat(request.family),
+                       source_port=self.appliance.snat_ports[0],
+                       destination=self.by.address, destination_port=self.by.port,
+                       hops=request.hops - 1, ethernet_source=self.by.own_mac,
+                       ethernet_destination=self.by.mac)
+
+    def answer(self, **fields):
+        snat = self.appliance.snat(ip_address(self.client).version)
+        return Packet(self.to.protocol, self.by.address, self.by.port,
+                      snat, self.appliance.snat_ports[0], ethernet_source=self.by.mac, **fields)
+
+    def returned(self, answer):
+        return replace(answer, source=self.to.address, source_port=self.to.port,
+                       destination=self.client, destination_port=self.port, hops=answer.hops - 1,
+                       ethernet_source=APPLIANCE, ethernet_destination=self.router)
+
+
+def summarise(packet):
+    what = packet.flags if packet.protocol == "tcp" else "datagram"
+    return (f"{packet.protocol} {what} {packet.source}.{packet.source_port} > "
+            f"{packet.destination}.{packet.destination_port}")
+
+
+class Case:
+    """One case of the corpus. Each call appends a step; the counters at the end are their sum."""
+
+    def __init__(self, name, appliance):
+        self.name = name
+        self.appliance = appliance
+        self.steps = []
+        self.traffic = {"services": {}, "backends": {}}
+        self.reasons = {}
+        self._pending = {}
+
+    def wait(self, ms):
+        """Time passes before the next step."""
+        self._pending["advance_ms"] = ms
+
+    def configure(self, appliance):
+        """Another configuration is applied before the next step."""
+        self._pending["configuration"] = appliance.to_json()
+
+    def _step(self, summary, frame, **fields):
+        self.steps.append({"summary": summary, **self._pending, "in": frame.hex(), **fields})
+        self._pending = {}
+
+    def _count_traffic(self, talk, direction, ip_bytes, new):
+        for kind, key in (("services", talk.service), ("backends", talk.backend)):
+            counts = self.traffic[kind].setdefault(str(key), dict.fromkeys(
+                ("packets_to_backend", "bytes_to_backend", "packets_to_client",
+                 "bytes_to_client", "new_flows"), 0))
+            counts[f"packets_to_{direction}"] += 1
+            counts[f"bytes_to_{direction}"] += ip_bytes
+            counts["new_flows"] += new
+
+    def _count_reason(self, service, reason):
+        counts = self.reasons.setdefault(str(service), {})
+        counts[reason] = counts.get(reason, 0) + 1
+
+    def _transmit(self, talk, direction, packet, out, interface, new, optional):
+        self._step(summarise(packet), packet.frame(), verdict="transmit", interface=interface,
+                   out=out.frame().hex(), **{k: v for k, v in optional.items() if v is not None})
+        self._count_traffic(talk, direction, packet.ip_bytes(), new)
+
+    def request(self, talk, new=False, flows=None, **fields):
+        """The client's packet goes to the backend. `flows`: how many live flows there are after
+        it, as (half-open, established, closing)."""
+        packet = talk.request(**fields)
+        self._transmit(talk, "backend", packet, talk.forwarded(packet), talk.by.interface,
+                       int(new), {"snat_out": talk.snat, "flows": flows})
+
+    def answer(self, talk, flows=None, **fields):
+        """The backend's packet goes to the client."""
+        packet = talk.answer(**fields)
+        self._transmit(talk, "client", packet, talk.returned(packet), INTERFACE, 0,
+                       {"snat_in": talk.snat, "flows": flows})
+
+    def _refused(self, verdict, what, reason, service, summary, snat):
+        if isinstance(what, Packet):
+            summary = summary or summarise(what)
+            what = what.frame()
+        self._step(summary or f"{len(what)} bytes", what, verdict=verdict, reason=reason,
+                   **({"snat_in": snat} if snat else {}))
+        if reason:
+            self._count_reason(service, reason)
+
+    def passes(self, what, reason, service=0, summary=None, snat=None):
+        """Goes to the kernel untouched. Reason None: nothing is counted."""
+        self._refused("pass", what, reason, service, summary, snat)
+
+    def drops(self, what, reason, service=0, summary=None, snat=None):
+        self._refused("drop", what, reason, service, summary, snat)
+
+    def fill(self, talk, newcomers, places, reason):
+        """Each newcomer opens a flow or is dropped for `reason`; `places` of them find room, and
+        which ones is the flow table's own affair."""
+        for number, packet in enumerate(newcomers):
+            self._step(summarise(packet), packet.frame(), verdict="any", reason=reason)
+            if number < places:
+                self._count_traffic(talk, "backend", packet.ip_bytes(), 1)
+            else:
+                self._count_reason(talk.service, reason)
+
+    def to_json(self):
+        assert not self._pending, f"{self.name}: nothing happens after the last change"
+        return {"name": self.name, "flow_table_entries": self.appliance.flow_table_entries,
+                "configuration": self.appliance.to_json(), "steps": self.steps,
+                "counters": {**self.traffic, "reasons": self.reasons}}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/golden/corpus.h"
+
+#include <boost/json.hpp>
+
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+namespace penstock::golden {
+namespace {
+
+namespace json = boost::json;
+
+std::string text(const json::value& value) {
+  return json::value_to<std::string>(value);
+}
+
+template <typename Number>
+Number number(const json::value& value) {
+  return json::value_to<Number>(value);
+}
+
+IpAddress address(const json::value& value) {
+  return IpAddress::parse(text(value)).value();
+}
+
+MacAddress mac(const json::value& value) {
+  std::string digits = text(value);
+  std::erase(digits, ':');
+  const Bytes bytes = from_hex(digits);
+  MacAddress result;
+  std::copy_n(bytes.begin(), result.bytes.size(), result.bytes.begin());
+  return result;
+}
+
+Protocol protocol(const json::value& value) {
+  return text(value) == "tcp" ? Protocol::kTcp : Protocol::kUdp;
+}
+
+ForwardingSettings settings(const json::object& from) {
+  ForwardingSettings to;
+  for (size_t i = 0; i < 2; i++) {
+    to.hash_key.at(i) = std::stoull(text(from.at("hash_key").at(i)), nullptr, 16);
+  }
+  for (const json::value& snat : from.at("snat_addresses").as_array()) {
+    to.snat_addresses.push_back(address(snat));
+  }
+  to.snat_port_first = number<uint16_t>(from.at("snat_port_first"));
+  to.snat_port_last = number<uint16_t>(from.at("snat_port_last"));
+  const auto timeout = [&](const char* name) {
+    return std::chrono::milliseconds(number<int64_t>(from.at("timeouts_ms").at(name)));
+  };
+  to.tcp_half_open_timeout = timeout("tcp_half_open");
+  to.tcp_established_timeout = timeout("tcp_established");
+  to.tcp_closing_timeout = timeout("tcp_closing");
+  to.udp_half_open_timeout = timeout("udp_half_open");
+  to.udp_established_timeout = timeout("udp_established");
+  return to;
+}
+
+// The slots repeat until the table is full.
+LookupTable lookup_table(const json::array& slots) {
+  LookupTable table;
+  for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
+    table.push_back(number<BackendId>(slots.at(slot % slots.size())));
+  }
+  return table;
+}
+
+BackendEntry backend(const json::object& from) {
+  BackendEntry to;
+  to.protocol = protocol(from.at("protocol"));
+  to.endpoint = {address(from.at("address")), number<uint16_t>(from.at("port"))};
+  to.down = from.at("down").as_bool();
+  if (const json::value& hop = from.at("next_hop"); !hop.is_null()) {
+    to.next_hop = {number<uint32_t>(hop.at("interface")), mac(hop.at("source")),
+                   mac(hop.at("destination"))};
+  }
+  return to;
+}
+
+Configuration configuration(const json::object& from) {
+  Configuration to;
+  to.state.settings = settings(from);
+  for (const json::value& interface : from.at("interfaces").as_array()) {
+    to.interfaces.push_back(
+        {number<uint32_t>(interface.at("index")), mac(interface.at("mac"))});
+  }
+  for (const json::value& value : from.at("services").as_array()) {
+    const json::object& service = value.as_object();
+    const auto id = number<ServiceId>(service.at("id"));
+    to.state.services[id] = {protocol(service.at("protocol")),
+                             {address(service.at("address")), number<uint16_t>(service.at("port"))},
+                             number<uint8_t>(service.at("client_prefix_bits")),
+                             0};
+    to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
+  }
+  for (const json::value& value : from.at("backends").as_array()) {
+    to.state.backends[number<BackendId>(value.at("id"))] = backend(value.as_object());
+  }
+  return to;
+}
+
+Verdict verdict(const std::string& name) {
+  static const std::map<std::string, Verdict> kVerdicts = {{"transmit", Verdict::kTransmit},
+                                                           {"pass", Verdict::kPass},
+                                                           {"drop", Verdict::kDrop},
+                                                           {"any", Verdict::kAny}};
+  return kVerdicts.at(name);
+}
+
+std::string optional_text(const json::object& from, const char* key) {
+  const json::value* value = from.if_contains(key);
+  return value && !value->is_null() ? text(*value) : "";
+}
+
+Step step(const json::object& from) {
+  Step to;
+  to.summary = text(from.at("summary"));
+  if (const json::value* ms = from.if_contains("advance_ms")) {
+    to.advance = std::chrono::milliseconds(number<int64_t>(*ms));
+  }
+  if (const json::value* changed = from.if_contains("configuration")) {
+    to.configuration = configuration(changed->as_object());
+  }
+  to.in = from_hex(text(from.at("in")));
+  to.snat_in = optional_text(from, "snat_in");
+  to.verdict = verdict(text(from.at("verdict")));
+  to.reason = optional_text(from, "reason");
+  if (to.verdict == Verdict::kTransmit) {
+    to.interface_index = number<uint32_t>(from.at("interface"));
+    to.out = from_hex(text(from.at("out")));
+    to.snat_out = optional_text(from, "snat_out");
+  }
+  if (const json::value* flows = from.if_contains("flows")) {
+    to.flows = json::value_to<std::array<uint64_t, 3>>(*flows);
+  }
+  return to;
+}
+
+Counters counters(const json::object& from) {
+  Counters to;
+  for (const auto& [kind, ids] : from) {
+    for (const auto& [id, counts] : ids.as_object()) {
+      for (const auto& [name, count] : counts.as_object()) {
+        if (count.to_number<uint64_t>() == 0) continue;
+        to[std::string(kind) + "/" + std::string(id) + "/" + std::string(name)] =
+            count.to_number<uint64_t>();
+      }
+    }
+  }
+  return to;
+}
+
+}  // namespace
+
+std::vector<Case> read_corpus(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw std::runtime_error("cannot read the corpus " + path);
+  const std::string content{std::istreambuf_iterator<char>(file), {}};
+  const json::value corpus = json::parse(content);
+  std::vector<Case> cases;
+  for (const json::value& value : corpus.at("cases").as_array()) {
+    const json::object& from = value.as_object();
+    Case& to = cases.emplace_back();
+    to.name = text(from.at("name"));
+    to.flow_table_entries = number<uint32_t>(from.at("flow_table_entries"));
+    to.configuration = configuration(from.at("configuration").as_object());
+    to.counters = counters(from.at("counters").as_object());
+    for (const json::value& each : from.at("steps").as_array()) {
+      to.steps.push_back(step(each.as_object()));
+    }
+  }
+  return cases;
+}
+
+}  // namespace penstock::golden
