@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds and runs every test. The last line is `N passed, N failed, N skipped`."""
+
+import argparse
+import sys
+import time
+
+from checks.process import REPORTS
+from checks.results import Tally
+from checks.stages import BENCH, STAGES
+
+LOG_TAIL_LINES = 60
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="./check", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    parser.add_argument("--stage", metavar="NAME", help="that stage, and what it needs")
+    parser.add_argument("--bench", action="store_true", help="the benchmark too")
+    parser.add_argument("--list", action="store_true", help="name the stages")
+    return parser.parse_args()
+
+
+def chosen(options):
+    stages = (*STAGES, BENCH)
+    if options.stage is None:
+        return [stage for stage in stages
+                if (stage.quick or not options.quick) and (stage != BENCH or options.bench)]
+    if options.stage not in (stage.name for stage in stages):
+        sys.exit(f"check: no stage {options.stage!r}: see ./check --list")
+    needs = {options.stage, "asan-build"} if options.stage == "asan" else {options.stage}
+    return [stage for stage in stages if stage.needed or stage.name in needs]
+
+
+def perform(stage):
+    log = REPORTS / f"{stage.name}.log"
+    log.unlink(missing_ok=True)
+    print(f"{stage.name:<11}", end="", flush=True)
+    began = time.monotonic()
+    tally = stage.action(log)
+    print(f"{time.monotonic() - began:7.1f} s  {tally}", flush=True)
+    for name, reason in tally.skips:
+        print(f"    skipped {name}: {reason}")
+    if tally.failures:
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        print("\n".join(f"    | {line}" for line in lines[-LOG_TAIL_LINES:]))
+        print("\n".join(f"    failed {name}" for name in tally.failures))
+        print(f"    the whole log: {log}", flush=True)
+    return tally
+
+
+def main():
+    options = parse()
+    if options.list:
+        for stage in (*STAGES, BENCH):
+            print(f"{stage.name:<11} {stage.what}")
+        return 0
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    total = Tally()
+    for stage in chosen(options):
+        tally = perform(stage)
+        total += tally
+        if tally.failures and stage.needed:
+            print(f"the stages after {stage.name} need it")
+            break
+    print(total)
+    return 1 if total.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

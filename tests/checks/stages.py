@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stages of ./check, in their order. Each takes the path of its log and returns a Tally."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Callable
+
+from checks import tidy
+from checks.process import ASAN_BUILD, BUILD, PYTHON, REPORTS, ROOT, run
+from checks.results import Tally, read_junit
+from lab import packages
+from lab.netns import LabError
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    what: str
+    action: Callable
+    quick: bool = True  # part of --quick
+    needed: bool = False  # the stages after it are pointless if it fails
+
+
+def install(log):
+    missing = packages.missing()
+    if not missing:
+        return Tally()
+    if os.geteuid() != 0:
+        log.write_text(f"run as root, or install: {' '.join(missing)}\n")
+        return Tally(failures=["the packages of configs/debian-packages.txt are there"])
+    try:
+        packages.install(missing)
+    except LabError as failure:
+        log.write_text(f"{failure}\n")
+        return Tally(failures=["the packages of configs/debian-packages.txt are there"])
+    return Tally()
+
+
+def build(log):
+    return build_in(BUILD, [], log)
+
+
+def build_in(directory, options, log):
+    if not (directory / "build.ninja").exists():
+        if run(["meson", "setup", directory, ROOT, *options], log) != 0:
+            shutil.rmtree(directory, ignore_errors=True)  # half a set-up would not be tried again
+            return Tally(failures=[f"meson sets {directory.name} up"])
+    done = run(["ninja", "-C", directory], log, limit_s=1800)
+    return Tally() if done == 0 else Tally(failures=[f"{directory.name} builds"])
+
+
+def format_check(log):
+    tracked = subprocess.run(["git", "ls-files", "*.cc", "*.h", "*.c"], cwd=ROOT,
+                             capture_output=True, text=True, check=True).stdout.split()
+    done = run(["clang-format-16", "--dry-run", "-Werror", *tracked], log)
+    return Tally.of("every file is as clang-format-16 writes it", done == 0)
+
+
+def gtest_suite(suite, directory=BUILD, environment=None):
+    def stage(log):
+        listed = subprocess.run(["meson", "introspect", "--tests", directory], check=True,
+                                capture_output=True, text=True).stdout
+        tally = Tally()
+        for test in json.loads(listed):
+            if suite in (name.split(":")[-1] for name in test["suite"]):
+                report = REPORTS / f"{directory.name}-{test['name'].replace(' ', '-')}.xml"
+                tally += run_reporting(test["name"], test["cmd"], f"--gtest_output=xml:{report}",
+                                       report, log, {**test["env"], **(environment or {})})
+        return tally
+    return stage
+
+
+def pytest_suite(folder, *options):
+    def stage(log):
+        report = REPORTS / f"{folder}.xml"
+        command = [PYTHON, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
+                   f"tests/{folder}", *options]
+        return run_reporting(f"tests/{folder}", command, f"--junitxml={report}", report, log)
+    return stage
+
+
+def run_reporting(name, command, report_option, report, log, environment=None):
+    report.unlink(missing_ok=True)
+    status = run([*command, report_option], log, environment)
+    return read_junit(report, name, status)
+
+
+def asan_build(log):
+    return build_in(ASAN_BUILD, ["-Db_sanitize=address,undefined", "-Db_lundef=false"], log)
+
+
+def sanitized_suites(log):
+    tally = Tally()
+    for suite in ("unit", "golden"):
+        tally += gtest_suite(suite, ASAN_BUILD, SANITIZERS)(log)
+    return tally
+
+
+def bench(log):
+    done = run([BUILD / "tests" / "bench" / "walk_bench"], log)
+    print(log.read_text(errors="replace"), end="")
+    return Tally.of("walk_bench runs", done == 0)
+
+
+STAGES = (
+    Stage("packages", "install the Debian packages that are missing", install, needed=True),
+    Stage("build", "build everything", build, needed=True),
+    Stage("format", "clang-format", format_check),
+    Stage("style", "tests/tidy: lengths, include direction, headers", pytest_suite("tidy")),
+    Stage("unit", "unit tests", gtest_suite("unit")),
+    Stage("golden", "golden packets: the core in process, the BPF program", gtest_suite("golden")),
+    Stage("asan-build", "build with the address and undefined behaviour sanitizers", asan_build),
+    Stage("asan", "unit and golden tests with them", sanitized_suites),
+    Stage("lab", "the daemon in the lab", pytest_suite("lab"), quick=False),
+    Stage("vm", "Debian 12's stock kernel under emulation", pytest_suite("vm"), quick=False),
+    Stage("clang-tidy", "clang-tidy, one test a source", tidy.stage, quick=False),
+)
+BENCH = Stage("bench", "ns per packet, next to bare XDP_TX", bench)
