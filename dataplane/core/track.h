@@ -9,7 +9,8 @@ PS_INLINE __u64 ps_client_hop(const struct ps_packet *packet, __u32 interface) {
   return ps_load_mac(packet->ethernet->source) | ((__u64)interface << 48);
 }
 
-// The way back to a client is the way it came ("auto last hop" elsewhere), and it may change at any time.
+// The way back to a client is the way it came ("auto last hop" elsewhere), and it may change at any
+// time.
 PS_INLINE void ps_follow_client(struct ps_flow *flow, __u64 hop) {
   volatile __u64 *known = &flow->client_hop;
   if (*known != hop) *known = hop;
@@ -28,8 +29,8 @@ PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *
          PS_HANDSHAKE_WINDOW;
 }
 
-// A client that has a flow may be given another one: when it opens again what is half-open or closing, and when its
-// UDP flow leads to a backend that is down. Anything else stays where it is.
+// A client that has a flow may be given another one: when it opens again what is half-open or
+// closing, and when its UDP flow leads to a backend that is down. Anything else stays where it is.
 PS_INLINE int ps_may_move(const struct ps_packet *packet, const struct ps_backend *backend,
                           __u64 word) {
   if (packet->protocol == PS_UDP) return backend->down;
@@ -42,11 +43,26 @@ PS_INLINE void ps_go_on(const struct ps_frame *frame, const struct ps_packet *pa
   route->backend_id = flow->backend;
   route->snat = ps_flow_snat(route->word);
   ps_follow_client(flow, ps_client_hop(packet, route->interface));
-  ps_flow_update(flow, route->word, frame->now_ticks, 1, packet->tcp_flags, ps_confirms(packet, flow));
+  ps_flow_update(flow, route->word, frame->now_ticks, 1, packet->tcp_flags,
+                 ps_confirms(packet, flow));
 }
 
-// A flow for a client that opens one: its old one made new when it leads to the same backend, else one to the backend
-// that its address selects.
+// A client opens what it has: closing, it begins anew; half-open, its SYN came again. A datagram
+// comes here when its backend is down and chosen all the same: it goes on.
+PS_INLINE void ps_keep_flow(const struct ps_frame *frame, const struct ps_packet *packet,
+                            struct ps_route *route) {
+  ps_follow_client(route->flow, ps_client_hop(packet, route->interface));
+  if (ps_flow_state(route->word) == PS_FLOW_CLOSING) {
+    route->is_new = 1;
+    ps_reopen_flow(route->flow, frame->now_ticks);
+  } else {
+    ps_flow_update(route->flow, route->word, frame->now_ticks, 1, packet->tcp_flags,
+                   packet->protocol == PS_UDP);
+  }
+}
+
+// A flow for a client that opens one: its old one made new when it leads to the same backend, else
+// one to the backend that its address selects.
 PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables,
                                                   const struct ps_frame *frame, int family,
                                                   const struct ps_packet *packet, __u64 hash,
@@ -65,10 +81,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   if (!route->backend->resolved) return PS_REASON_backend_unresolved;
   if (settings->snat_count[family == PS_IPV6] == 0) return PS_REASON_no_snat_address;
 
-  route->is_new = 1;
   if (route->flow) {
-    ps_reopen_flow(route->flow, frame->now_ticks);
+    ps_keep_flow(frame, packet, route);
   } else {
+    route->is_new = 1;
     struct ps_new_flow wanted = {};
     wanted.client.word[0] = packet->source->word[0];
     if (family == PS_IPV6) wanted.client = *packet->source;
@@ -186,8 +202,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_answer(const struct ps_tables *tab
                                                      struct ps_route *route) {
   const struct ps_tuple tuple = ps_tuple_of(packet);
   const __u64 hash = ps_tuple_hash(route->settings, family, &tuple);
-  struct ps_flow_set *set = ps_flow_set_at(
-      tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family)));
+  struct ps_flow_set *set =
+      ps_flow_set_at(tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family)));
   if (!set) return PS_REASON_tables_unreadable;
   const __u32 likely = ps_likely_way(family, set, packet->udp->destination_port);
   if (!ps_answers_way(tables, frame, family, packet, set, likely, route)) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The golden packets through the XDP program in the kernel, by BPF_PROG_TEST_RUN. Attaches to nothing.
+// The golden packets through the XDP program in the kernel, by BPF_PROG_TEST_RUN. Attaches to
+// nothing.
 //
-// A test run without a context comes in on the loopback interface, whose index is 1. A frame has at least an Ethernet
-// header there, and a redirect does not say where to.
+// A test run without a context comes in on the loopback interface, whose index is 1. A frame has at
+// least an Ethernet header there, and a redirect does not say where to.
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -24,7 +25,8 @@ struct DestroySkeleton {
 };
 using Skeleton = std::unique_ptr<balancer, DestroySkeleton>;
 
-// The program over maps of one size. A load takes far longer than a case, so cases of one size share one.
+// The program over maps of one size. A load takes far longer than a case, so cases of one size
+// share one.
 class LoadedProgram {
  public:
   static Result<std::unique_ptr<LoadedProgram>> load(const TableSizes& sizes) {
@@ -53,8 +55,7 @@ class LoadedProgram {
     for (const TableLayout& table : table_layouts(sizes_, workers_)) {
       const bpf_map* map = bpf_object__find_map_by_name(skeleton_->obj, table.name);
       const size_t bytes = static_cast<size_t>(table.elements) * table.element_bytes;
-      void* memory =
-          mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+      void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
       if (memory == MAP_FAILED) return fail_errno("cannot map a table", errno);
       std::memset(memory, 0, bytes);
       munmap(memory, bytes);
@@ -101,20 +102,11 @@ class BpfExecutor : public Executor {
  private:
   static void judge(uint32_t retval, Outcome& outcome) {
     switch (retval) {
-      case XDP_TX:
-        outcome.interface_index = kIngress;
-        [[fallthrough]];
-      case XDP_REDIRECT:
-        outcome.action = PS_TRANSMIT;
-        return;
-      case XDP_DROP:
-        outcome.action = PS_DROP;
-        return;
-      case XDP_PASS:
-        outcome.action = PS_PASS;
-        return;
-      default:
-        throw std::runtime_error(fmt::format("the program returned {}", retval));
+      case XDP_TX: outcome.interface_index = kIngress; [[fallthrough]];
+      case XDP_REDIRECT: outcome.action = PS_TRANSMIT; return;
+      case XDP_DROP: outcome.action = PS_DROP; return;
+      case XDP_PASS: outcome.action = PS_PASS; return;
+      default: throw std::runtime_error(fmt::format("the program returned {}", retval));
     }
   }
 

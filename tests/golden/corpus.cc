@@ -84,8 +84,7 @@ Configuration configuration(const json::object& from) {
   Configuration to;
   to.state.settings = settings(from);
   for (const json::value& interface : from.at("interfaces").as_array()) {
-    to.interfaces.push_back(
-        {number<uint32_t>(interface.at("index")), mac(interface.at("mac"))});
+    to.interfaces.push_back({number<uint32_t>(interface.at("index")), mac(interface.at("mac"))});
   }
   for (const json::value& value : from.at("services").as_array()) {
     const json::object& service = value.as_object();

@@ -29,13 +29,15 @@ struct Step {
   std::chrono::milliseconds advance{};         // before the packet
   std::optional<Configuration> configuration;  // applied before the packet
   Bytes in;
-  std::string snat_in;  // the name of a source address and port seen before: the packet is sent there
+  std::string
+      snat_in;  // the name of a source address and port seen before: the packet is sent there
   Verdict verdict = Verdict::kPass;
-  std::string reason;   // what is counted unless it is transmitted; empty: nothing
+  std::string reason;  // what is counted unless it is transmitted; empty: nothing
   uint32_t interface_index = 0;
   Bytes out;
   std::string snat_out;  // the address and port that it is sent from get this name, or have it
-  std::optional<std::array<uint64_t, 3>> flows;  // half-open, established, closing, after the packet
+  std::optional<std::array<uint64_t, 3>>
+      flows;  // half-open, established, closing, after the packet
 };
 
 // "services/1/packets_to_backend", "reasons/0/not_ours": those that are not zero.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs a frame through a dataplane: one implementation a dataplane. All are asked the same cases.
+// What runs a frame through a dataplane: one implementation a dataplane. All are asked the same
+// cases.
 #pragma once
 
 #include <functional>
@@ -12,14 +13,16 @@
 
 namespace penstock::golden {
 
-// Frames come in on this interface, and it is always this time: when time has to pass, the runner ages the flows.
+// Frames come in on this interface, and it is always this time: when time has to pass, the runner
+// ages the flows.
 constexpr uint32_t kIngress = 1;
 constexpr uint64_t kNowNs = 1'000'000'000'000'000;
 constexpr uint32_t kNowTicks = static_cast<uint32_t>(kNowNs >> PS_TICK_SHIFT);
 
 struct Outcome {
   ps_action action = PS_PASS;
-  // PS_TRANSMIT: where to. kIngress is always told; of others a dataplane may only tell that it is another one.
+  // PS_TRANSMIT: where to. kIngress is always told; of others a dataplane may only tell that it is
+  // another one.
   std::optional<uint32_t> interface_index;
   Bytes bytes;
 };
@@ -32,11 +35,12 @@ class Executor {
   virtual std::optional<Outcome> run(const Bytes& frame) = 0;
 };
 
-// An executor over empty tables of these sizes. kUnsupported: this machine cannot, and the test is skipped.
+// An executor over empty tables of these sizes. kUnsupported: this machine cannot, and the test is
+// skipped.
 using OpenExecutor = std::function<Result<std::unique_ptr<Executor>>(const TableSizes&)>;
 
-// A main program: registers a test for each case of the corpus (--corpus PATH, else $PENSTOCK_GOLDEN_CORPUS, else the source
-// tree's) and runs them all.
+// A main program: registers a test for each case of the corpus (--corpus PATH, else
+// $PENSTOCK_GOLDEN_CORPUS, else the source tree's) and runs them all.
 int run_corpus(int argc, char** argv, const char* suite, const OpenExecutor& open);
 
 }  // namespace penstock::golden

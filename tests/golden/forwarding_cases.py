@@ -54,6 +54,16 @@ def conversations():
         case.request(t, new=True, flags="S", sequence=5000, flows=(1, 0, 0))
         yield case
 
+        case = Case(f"{kind('tcp', family)}: a SYN that comes by another router moves the way back",
+                    w)
+        case.request(t, new=True, flags="S")
+        moved = replace(t, router="02:00:00:00:00:02")
+        case.request(moved, flags="S")
+        case.answer(moved, flags="RA")
+        case.request(t, new=True, flags="S")
+        case.answer(t, flags="SA")
+        yield case
+
         case = Case(f"{kind('tcp', family)}: a SYN on an established flow goes to its backend", w)
         open_connection(case, t)
         case.request(t, flags="S", sequence=7000, flows=(0, 1, 0))

@@ -39,8 +39,8 @@ void store(Bytes& frame, size_t at, uint16_t value) {
 Places places(const Bytes& frame) {
   if (frame.at(kIp) >> 4 == 4) {
     const size_t header_bytes = (frame.at(kIp) & 15u) * 4;
-    return {true, frame.at(kIp + 9) == 6, kIp + 12, 4, kIp + header_bytes,
-            kIp + load(frame, kIp + 2)};
+    return {true, frame.at(kIp + 9) == 6, kIp + 12,
+            4,    kIp + header_bytes,     kIp + load(frame, kIp + 2)};
   }
   return {false, frame.at(kIp + 6) == 6, kIp + 8, 16, kIp + 40, kIp + 40 + load(frame, kIp + 4)};
 }

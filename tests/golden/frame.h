@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the runner has to know of a frame's bytes: hex, and an address and port put into a packet whose checksums are then
-// computed anew (RFC 1071), not updated. Written apart from the core, which it judges.
+// What the runner has to know of a frame's bytes: hex, and an address and port put into a packet
+// whose checksums are then computed anew (RFC 1071), not updated. Written apart from the core,
+// which it judges.
 #pragma once
 
 #include <cstdint>

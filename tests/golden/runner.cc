@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plays a case: applies its configuration, runs its packets one by one, compares bytes, verdicts, reasons, flows and
-// counters. Reasons are told by the counter that moved, so they are judged alike for every dataplane.
+// Plays a case: applies its configuration, runs its packets one by one, compares bytes, verdicts,
+// reasons, flows and counters. Reasons are told by the counter that moved, so they are judged alike
+// for every dataplane.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -149,8 +150,8 @@ class Player {
     EXPECT_EQ(to_hex(outcome.bytes), to_hex(out));
   }
 
-  // The source that the packet left from is one of the pool, and the same one for every packet of that name; it is put
-  // into the expected packet.
+  // The source that the packet left from is one of the pool, and the same one for every packet of
+  // that name; it is put into the expected packet.
   void place_snat(const std::string& name, const Bytes& actual, Bytes& expected) {
     ASSERT_EQ(actual.size(), expected.size());
     const Endpoint source = endpoint_of(actual, Side::kSource);
