@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <stdexcept>
 
 #include "dataplane/xdp/program.h"
 #include "dataplane/xdp/skeleton.h"

@@ -6,7 +6,6 @@ The packet that must come out is always built from scratch by scapy, checksums a
 fields that it should have. Nothing here is asked of the code under test; the client hash is
 computed anew too.
 """
-import dataclasses
 import struct
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
