@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A coroutine a target. It shares the target's state with the monitor and lets go of it when `stopped` is set, which the
-// monitor does when the target changes and when it ends itself.
+// A coroutine a target. Its state is shared between the monitor, which reports from it, and the coroutine, which may
+// outlive the monitor's interest in it by one turn of the loop: stopping cancels what it waits for.
 #include "controlplane/health/monitor.h"
 
 #include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <random>
 
@@ -22,17 +24,13 @@ using std::chrono::system_clock;
 using Key = std::pair<std::string, std::string>;
 
 struct Watch {
-  Watch(asio::io_context& context, HealthTarget what, Health known)
-      : target(std::move(what)),
-        damper(target.check.rise, target.check.fall, known),
-        timer(context) {
-    report.health = known;
-  }
+  Watch(const HealthTarget& what, const HealthReport& known)
+      : target(what), damper(what.check.rise, what.check.fall, known.health), report(known) {}
 
-  HealthTarget target;
+  const HealthTarget target;
   Damper damper;
   HealthReport report;
-  asio::steady_timer timer;
+  asio::cancellation_signal cancel;
   bool stopped = false;
 };
 
@@ -53,23 +51,20 @@ steady_clock::duration first_delay(milliseconds interval) {
   return milliseconds(ms(random_engine()));
 }
 
-asio::awaitable<bool> wait_until(Watch& watch, steady_clock::time_point when) {
-  boost::system::error_code ignored;
-  watch.timer.expires_at(when);
-  co_await watch.timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  co_return !watch.stopped;
-}
-
+// Intervals count from the start of a probe, so a slow answer does not put off the next.
 asio::awaitable<void> run(std::shared_ptr<Watch> watch,
                           std::shared_ptr<const std::function<void()>> on_change) {
   const HealthTarget& target = watch->target;
-  auto next = steady_clock::now() + first_delay(target.check.interval);
-  while (co_await wait_until(*watch, next)) {
-    next = steady_clock::now() + jittered(target.check.interval);
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  timer.expires_after(first_delay(target.check.interval));
+  while (true) {
+    co_await timer.async_wait(asio::use_awaitable);
+    timer.expires_after(jittered(target.check.interval));
     const ProbeResult result = co_await probe(target.endpoint, target.check);
     if (watch->stopped) co_return;
     watch->report.detail = result.detail;
-    if (!watch->damper.observe(result.success)) continue;
+    if (result.outcome == ProbeOutcome::kNotTried) continue;
+    if (!watch->damper.observe(result.outcome == ProbeOutcome::kSuccess)) continue;
     watch->report.health = watch->damper.health();
     watch->report.since = system_clock::now();
     (*on_change)();
@@ -85,7 +80,7 @@ class HealthMonitor::Impl {
         on_change_(std::make_shared<const std::function<void()>>(std::move(on_change))) {}
 
   ~Impl() {
-    for (auto& [key, watch] : watches_) stop(*watch);
+    for (const auto& [key, watch] : watches_) stop(watch);
   }
 
   void set_targets(const std::vector<HealthTarget>& targets) {
@@ -95,33 +90,45 @@ class HealthMonitor::Impl {
       const Key key{target.service, target.backend};
       const auto known = before.find(key);
       if (known != before.end() && known->second->target == target) {
-        watches_[key] = known->second;
-        before.erase(known);
+        watches_.insert(before.extract(known));
         continue;
       }
       // Another instance under the same name starts from nothing.
       const bool same_instance =
           known != before.end() && known->second->target.endpoint == target.endpoint;
-      start(key, target, same_instance ? known->second->report.health : Health::kUnknown);
+      start(key, target, same_instance ? known->second->report : HealthReport{});
     }
-    for (auto& [key, watch] : before) stop(*watch);
+    for (const auto& [key, watch] : before) stop(watch);
   }
 
   const std::map<Key, std::shared_ptr<Watch>>& watches() const { return watches_; }
 
  private:
-  void start(const Key& key, const HealthTarget& target, Health known) {
+  void start(const Key& key, const HealthTarget& target, HealthReport known) {
     const bool unchecked = target.check.type == HealthCheckType::kNone;
-    auto watch = std::make_shared<Watch>(context_, target, unchecked ? Health::kUp : known);
-    watch->report.since = system_clock::now();
-    if (unchecked) watch->report.detail = "not checked";
+    if (known.health == Health::kUnknown || (unchecked && known.health != Health::kUp)) {
+      known.since = system_clock::now();
+    }
+    if (unchecked) {
+      known.health = Health::kUp;
+      known.detail = "not checked";
+    }
+    const auto watch = std::make_shared<Watch>(target, known);
     watches_[key] = watch;
-    if (!unchecked) asio::co_spawn(context_, run(watch, on_change_), asio::detached);
+    if (unchecked) return;
+    // The handler keeps the signal alive as long as the coroutine may look at its slot.
+    auto done = [watch](const std::exception_ptr& error) {
+      if (error && !watch->stopped) std::rethrow_exception(error);
+    };
+    asio::co_spawn(context_, run(watch, on_change_),
+                   asio::bind_cancellation_slot(watch->cancel.slot(), std::move(done)));
   }
 
-  static void stop(Watch& watch) {
-    watch.stopped = true;
-    watch.timer.cancel();
+  // The signal is given from within the loop, where asio passes it on at once: from outside it would keep a bare pointer
+  // for later, by when the coroutine may be gone.
+  void stop(const std::shared_ptr<Watch>& watch) {
+    watch->stopped = true;
+    asio::post(context_, [watch] { watch->cancel.emit(asio::cancellation_type::terminal); });
   }
 
   asio::io_context& context_;

@@ -12,6 +12,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
+#include <cctype>
 #include <cstring>
 
 namespace penstock {
@@ -20,7 +21,9 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
+namespace errc = boost::system::errc;
 using asio::ip::tcp;
+using boost::system::error_code;
 using std::chrono::steady_clock;
 using namespace asio::experimental::awaitable_operators;
 
@@ -38,19 +41,33 @@ tcp::endpoint to_asio(const Endpoint& endpoint) {
 }
 
 int64_t ms_since(steady_clock::time_point start) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - start)
-      .count();
+  return std::chrono::duration_cast<milliseconds>(steady_clock::now() - start).count();
 }
 
-std::string host_header(const Endpoint& endpoint, const HealthCheckConfig& check) {
-  return check.host.empty() ? to_string(endpoint) : check.host;
+bool is_shortage_here(const error_code& error) {
+  return error == errc::too_many_files_open || error == errc::too_many_files_open_in_system ||
+         error == errc::no_buffer_space || error == errc::not_enough_memory ||
+         error == errc::address_not_available;  // no local port is left
+}
+
+// In the middle of a sentence: "connection refused".
+std::string describe(const error_code& error) {
+  if (error == http::error::end_of_stream) return "closed the connection without an answer";
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return fmt::format("HTTP header of more than {} KiB", kHeaderLimitBytes / 1024);
+  }
+  std::string text = error.message();
+  text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return error.category() == make_error_code(http::error::end_of_stream).category()
+             ? "not an HTTP answer: " + text
+             : text;
 }
 
 asio::awaitable<ProbeResult> request(beast::tcp_stream& stream, const Endpoint& endpoint,
                                      const HealthCheckConfig& check,
                                      steady_clock::time_point start) {
   http::request<http::empty_body> message(http::verb::get, check.path, 11);
-  message.set(http::field::host, host_header(endpoint, check));
+  message.set(http::field::host, check.host.empty() ? to_string(endpoint) : check.host);
   message.set(http::field::user_agent, "penstock");
   message.set(http::field::connection, "close");
   co_await http::async_write(stream, message, asio::use_awaitable);
@@ -58,9 +75,11 @@ asio::awaitable<ProbeResult> request(beast::tcp_stream& stream, const Endpoint& 
   beast::flat_buffer buffer(kHeaderLimitBytes);
   http::response_parser<http::empty_body> parser;
   parser.header_limit(kHeaderLimitBytes);
+  parser.body_limit(boost::none);  // else a long Content-Length is an error of the header
   co_await http::async_read_header(stream, buffer, parser, asio::use_awaitable);
   const unsigned status = parser.get().result_int();
-  co_return ProbeResult{status >= 200 && status < 400,
+  const bool healthy = status >= 200 && status < 400;
+  co_return ProbeResult{healthy ? ProbeOutcome::kSuccess : ProbeOutcome::kFailure,
                         fmt::format("HTTP {} in {} ms", status, ms_since(start))};
 }
 
@@ -73,13 +92,18 @@ asio::awaitable<ProbeResult> attempt(Endpoint endpoint, HealthCheckConfig check)
     if (check.type == HealthCheckType::kHttp) {
       co_return co_await request(stream, endpoint, check, start);
     }
-    co_return ProbeResult{true, fmt::format("connected in {} ms", ms_since(start))};
+    co_return ProbeResult{ProbeOutcome::kSuccess,
+                          fmt::format("connected in {} ms", ms_since(start))};
   } catch (const boost::system::system_error& error) {
-    co_return ProbeResult{false, error.code().message()};
+    if (is_shortage_here(error.code())) {
+      co_return ProbeResult{ProbeOutcome::kNotTried,
+                            "cannot be probed from here: " + describe(error.code())};
+    }
+    co_return ProbeResult{ProbeOutcome::kFailure, describe(error.code())};
   }
 }
 
-asio::awaitable<void> sleep_for(std::chrono::milliseconds duration) {
+asio::awaitable<void> sleep_for(milliseconds duration) {
   asio::steady_timer timer(co_await asio::this_coro::executor, duration);
   co_await timer.async_wait(asio::use_awaitable);
 }
@@ -90,7 +114,8 @@ asio::awaitable<ProbeResult> probe(Endpoint endpoint, HealthCheckConfig check) {
   if (check.port) endpoint.port = *check.port;
   const auto result = co_await (attempt(endpoint, check) || sleep_for(check.timeout));
   if (result.index() == 0) co_return std::get<0>(result);
-  co_return ProbeResult{false, fmt::format("no answer within {} ms", check.timeout.count())};
+  const double seconds = std::chrono::duration<double>(check.timeout).count();
+  co_return ProbeResult{ProbeOutcome::kFailure, fmt::format("no answer within {} s", seconds)};
 }
 
 }  // namespace penstock
