@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The flow table: finding a flow from either side, and how a flow lives.
 //
-// A flow stands once, in the set that its return tuple hashes to, so the way back costs one cache line and a free
-// source port is found by finding a free place. The way forth goes through an index of tagged words. Nothing is
-// locked: an entry's life is one word, changed by compare-and-swap; nothing is swept: age is judged when an entry is met.
-// A half-open flow becomes established only when the client has shown that it got the backend's answer, so
-// packets with forged sources never hold a place for long.
+// A flow stands once, in the set that its return tuple hashes to, so the way back costs one cache
+// line and a free source port is found by finding a free place. The way forth goes through an index
+// of tagged words. Nothing is locked: an entry's life is one word, changed by compare-and-swap;
+// nothing is swept: age is judged when an entry is met. A half-open flow becomes established only
+// when the client has shown that it got the backend's answer, so packets with forged sources never
+// hold a place for long.
 #pragma once
 
 #include "dataplane/core/access.h"
@@ -20,19 +21,23 @@ enum {
   PS_FLOW_UDP = 16,
 };
 
-// Half-open and closing flows older than this give way when no place is free: 2 s, longer than a handshake takes.
+// Half-open and closing flows older than this give way when no place is free: 2 s, longer than a
+// handshake takes.
 #define PS_EVICTABLE_TICKS 8
 
-// A flow's time is written anew when it is older than this: 1 s. A write a packet would cost more than the rest.
+// A flow's time is written anew when it is older than this: 1 s. A write a packet would cost more
+// than the rest.
 #define PS_REFRESH_TICKS 4
 
 #define PS_INDEX_AMBIGUOUS (~0ULL)  // more than one entry of a set has the tag
 
-// How far a client's first acknowledgement may be past the SYN-ACK: TCP fast open lets a backend send data at once.
+// How far a client's first acknowledgement may be past the SYN-ACK: TCP fast open lets a backend
+// send data at once.
 #define PS_HANDSHAKE_WINDOW 65536u
 
-// A 5-tuple as seen from us: the packet's source is remote, its destination local. What finds a flow is the hash of its
-// client's tuple (client to VIP), or of its return tuple (backend to source port).
+// A 5-tuple as seen from us: the packet's source is remote, its destination local. What finds a
+// flow is the hash of its client's tuple (client to VIP), or of its return tuple (backend to source
+// port).
 struct ps_tuple {
   const struct ps_address *remote;
   const struct ps_address *local;
@@ -92,7 +97,8 @@ PS_INLINE int ps_flow_is_evictable(__u64 word, __u32 now) {
          ps_flow_age_ticks(word, now) >= PS_EVICTABLE_TICKS;
 }
 
-// The word after a packet. `confirms`: this packet of the client's shows that it got the backend's answer.
+// The word after a packet. `confirms`: this packet of the client's shows that it got the backend's
+// answer.
 PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_flags, int confirms) {
   __u32 state = ps_flow_state(word);
   __u32 flags = ps_flow_flags(word);
@@ -105,8 +111,10 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
   if (tcp_flags & PS_TCP_FIN) flags |= to_backend ? PS_FLOW_CLIENT_FIN : PS_FLOW_BACKEND_FIN;
   if ((tcp_flags & PS_TCP_RST) || (flags & both_fins) == both_fins) {
     state = PS_FLOW_CLOSING;
-  } else if (state == PS_FLOW_CLOSING && !to_backend && (flags & PS_FLOW_CONFIRMED)) {
-    // The backend goes on after a reset: it did not believe it (RFC 5961), so neither do we.
+  } else if (state == PS_FLOW_CLOSING && !to_backend && (flags & PS_FLOW_CONFIRMED) &&
+             ps_flow_age_ticks(word, now) >= PS_REFRESH_TICKS) {
+    // The backend goes on a second after a reset, which is more than packets in flight: it did not
+    // believe it (RFC 5961), so neither do we.
     state = PS_FLOW_ESTABLISHED;
   }
   const __u64 same = ps_flow_word(ps_flow_tick(word), state, flags, ps_flow_snat(word), word >> 56);
@@ -114,8 +122,8 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
   return ps_flow_word(now, state, flags, ps_flow_snat(word), word >> 56);
 }
 
-// Writes only when something changes: about once a second for a flow in steady state. A lost race is another packet's
-// update; a second try joins it, a third is left to the next packet.
+// Writes only when something changes: about once a second for a flow in steady state. A lost race
+// is another packet's update; a second try joins it, a third is left to the next packet.
 PS_INLINE void ps_flow_update(struct ps_flow *flow, __u64 word, __u32 now, int to_backend,
                               __u8 tcp_flags, int confirms) {
   for (int tries = 0; tries < 2; tries++) {
@@ -146,8 +154,9 @@ PS_INLINE const struct ps_address *ps_flow_client(int family, const struct ps_fl
                            : &((const struct ps_flow6 *)flow)->client;
 }
 
-// Multilinear hashing: words times secret odd factors, summed (Lemire and Kaser 2014), then finished. Which tuples collide
-// cannot be told from outside, and the multiplications run side by side.
+// Multilinear hashing: words times secret odd factors, summed (Lemire and Kaser 2014), then
+// finished. Which tuples collide cannot be told from outside, and the multiplications run side by
+// side.
 PS_INLINE __u64 ps_finish_hash(__u64 sum) {
   sum ^= sum >> 32;
   sum *= 0x9e3779b97f4a7c15ULL;
@@ -177,7 +186,8 @@ PS_INLINE __u64 ps_index_place(__u64 word) {
   return word & (PS_INDEX_SPILLED - 1);
 }
 
-// A flow is indexed in the first of two sets, or in the second when the first was full of live flows.
+// A flow is indexed in the first of two sets, or in the second when the first was full of live
+// flows.
 PS_INLINE __u32 ps_index_choice(const struct ps_tables *tables, __u64 hash, int choice) {
   const __u32 part = choice == 0 ? (__u32)hash : (__u32)(hash >> 24) * 0x9e3779b1u;
   return ps_scale(part, ps_index_sets(tables));
@@ -252,8 +262,8 @@ PS_INLINE void ps_find_in_set(const struct ps_tables *tables, const struct ps_se
 
 PS_INLINE void ps_find_clients_flow(const struct ps_tables *tables,
                                     const struct ps_settings *settings, __u32 generation,
-                                    int family, const struct ps_tuple *tuple, __u64 hash,
-                                    __u32 now, struct ps_known_flow *known) {
+                                    int family, const struct ps_tuple *tuple, __u64 hash, __u32 now,
+                                    struct ps_known_flow *known) {
   const struct ps_flow_index *set =
       ps_index_set_at(tables, family, ps_index_choice(tables, hash, 0));
   if (!set) return;

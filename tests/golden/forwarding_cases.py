@@ -42,9 +42,12 @@ def conversations():
         case.request(t, flags="R", flows=(0, 0, 1))
         yield case
 
-        case = Case(f"{kind('tcp', family)}: a reset that the backend ignores is undone", w)
+        case = Case(f"{kind('tcp', family)}: a reset is undone by a backend that goes on, not by "
+                    "what was in flight", w)
         open_connection(case, t)
         case.request(t, flags="R", flows=(0, 0, 1))
+        case.answer(t, payload=b"in flight", flows=(0, 0, 1))
+        case.wait(2_000)
         case.answer(t, flows=(0, 1, 0))
         yield case
 
