@@ -19,10 +19,8 @@ int penstock_balancer(struct xdp_md *ctx) {
     case PS_TRANSMIT:
       if (verdict.interface_index == ctx->ingress_ifindex) return XDP_TX;
       return (int)bpf_redirect(verdict.interface_index, 0);
-    case PS_DROP:
-      return XDP_DROP;
-    case PS_PASS:
-      break;
+    case PS_DROP: return XDP_DROP;
+    case PS_PASS: break;
   }
   return XDP_PASS;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// The tables' home under XDP: mmapable array maps, and the core's accessors over them. The loader sets their sizes, and
-// the constants below from which the program computes places.
+// The tables' home under XDP: mmapable array maps, and the core's accessors over them. The loader
+// sets their sizes, and the constants below from which the program computes places.
 #pragma once
 
 #include <linux/bpf.h>
@@ -10,13 +10,13 @@
 #include "dataplane/core/access.h"
 #include "dataplane/core/packet.h"
 
-#define PS_TABLE(name, element)       \
-  struct {                            \
-    __uint(type, BPF_MAP_TYPE_ARRAY); \
+#define PS_TABLE(name, element)        \
+  struct {                             \
+    __uint(type, BPF_MAP_TYPE_ARRAY);  \
     __uint(map_flags, BPF_F_MMAPABLE); \
-    __uint(max_entries, 1);           \
-    __type(key, __u32);               \
-    __type(value, element);           \
+    __uint(max_entries, 1);            \
+    __type(key, __u32);                \
+    __type(value, element);            \
   } name SEC(".maps")
 
 PS_TABLE(control, struct ps_control);
@@ -39,8 +39,8 @@ const volatile __u32 index_sets = 1;
 const volatile __u32 flow4_sets = 1;
 const volatile __u32 flow6_sets = 1;
 
-// The clock is the kernel's jiffies: other clocks cost a call, 14 ns where it was measured. A test sets one that stands
-// still.
+// The clock is the kernel's jiffies: other clocks cost a call, 14 ns where it was measured. A test
+// sets one that stands still.
 const volatile __u64 jiffy_ns = 4000000;
 const volatile __u64 fixed_clock_ns = 0;
 
@@ -57,10 +57,10 @@ struct ps_tables {
   char none;
 };
 
-#define PS_ELEMENT(map, place)                 \
-  ({                                           \
-    const __u32 key_ = (place);                \
-    bpf_map_lookup_elem(&(map), &key_);        \
+#define PS_ELEMENT(map, place)          \
+  ({                                    \
+    const __u32 key_ = (place);         \
+    bpf_map_lookup_elem(&(map), &key_); \
   })
 
 PS_INLINE struct ps_control *ps_control_at(const struct ps_tables *tables) {
@@ -81,17 +81,17 @@ PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 gener
 }
 
 PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
-                                        __u32 id) {
+                                           __u32 id) {
   return id < max_services ? PS_ELEMENT(services, generation * max_services + id) : 0;
 }
 
 PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,
-                                        __u32 id) {
+                                           __u32 id) {
   return id < max_backends ? PS_ELEMENT(backends, generation * max_backends + id) : 0;
 }
 
 PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service,
-                                                  __u32 which) {
+                                                     __u32 which) {
   return PS_ELEMENT(lookup_tables, service * 2 + which);
 }
 
@@ -100,7 +100,7 @@ PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables) {
 }
 
 PS_INLINE struct ps_flow_index *ps_index_set_at(const struct ps_tables *tables, int family,
-                                             __u32 set) {
+                                                __u32 set) {
   return family == PS_IPV4 ? PS_ELEMENT(flow_index4, set) : PS_ELEMENT(flow_index6, set);
 }
 
@@ -108,21 +108,22 @@ PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family) {
   return family == PS_IPV4 ? flow4_sets : flow6_sets;
 }
 
-PS_INLINE struct ps_flow_set *ps_flow_set_at(const struct ps_tables *tables, int family, __u32 set) {
+PS_INLINE struct ps_flow_set *ps_flow_set_at(const struct ps_tables *tables, int family,
+                                             __u32 set) {
   return family == PS_IPV4 ? PS_ELEMENT(flows4, set) : PS_ELEMENT(flows6, set);
 }
 
 PS_INLINE struct ps_traffic *ps_service_traffic_at(const struct ps_tables *tables, __u32 worker,
-                                                __u32 id) {
+                                                   __u32 id) {
   return id < max_services ? PS_ELEMENT(service_traffic, worker * max_services + id) : 0;
 }
 
 PS_INLINE struct ps_traffic *ps_backend_traffic_at(const struct ps_tables *tables, __u32 worker,
-                                                __u32 id) {
+                                                   __u32 id) {
   return id < max_backends ? PS_ELEMENT(backend_traffic, worker * max_backends + id) : 0;
 }
 
 PS_INLINE struct ps_reason_counts *ps_reasons_at(const struct ps_tables *tables, __u32 worker,
-                                              __u32 service) {
+                                                 __u32 service) {
   return service < max_services ? PS_ELEMENT(reasons, worker * max_services + service) : 0;
 }

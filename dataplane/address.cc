@@ -46,8 +46,7 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
 
 std::string to_string(const IpAddress& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  inet_ntop(address.is_ipv4() ? AF_INET : AF_INET6, address.bytes.data(), text.data(),
-            text.size());
+  inet_ntop(address.is_ipv4() ? AF_INET : AF_INET6, address.bytes.data(), text.data(), text.size());
   return text.data();
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one interface that the control plane sees of a dataplane, whatever its driver.
 //
-// The control plane computes a whole ForwardingState (a value) and hands over the Delta that leads to it; the
-// driver writes it into the tables that packets are forwarded by and swaps generations, so that a packet sees the
-// old state or the new one. Calls come from one thread. Nothing here is on the packet path.
+// The control plane computes a whole ForwardingState (a value) and hands over the Delta that leads
+// to it; the driver writes it into the tables that packets are forwarded by and swaps generations,
+// so that a packet sees the old state or the new one. Calls come from one thread. Nothing here is
+// on the packet path.
 #pragma once
 
 #include <array>
@@ -20,12 +21,13 @@
 
 namespace penstock {
 
-// Ids are places in the tables: 1 .. max - 1; 0 is none. A flow refers to its service and backend by id, so an
-// id keeps its meaning as long as a flow may refer to it.
+// Ids are places in the tables: 1 .. max - 1; 0 is none. A flow refers to its service and backend
+// by id, so an id keeps its meaning as long as a flow may refer to it.
 using ServiceId = uint16_t;
 using BackendId = uint16_t;
 
-constexpr uint32_t kLookupTableSlots = 65537;  // prime, as Maglev wants; PS_LOOKUP_SLOTS in the core
+constexpr uint32_t kLookupTableSlots =
+    65537;  // prime, as Maglev wants; PS_LOOKUP_SLOTS in the core
 
 // Slot to backend id, kLookupTableSlots long; 0 where no backend may take a client.
 using LookupTable = std::vector<BackendId>;
@@ -56,10 +58,10 @@ struct ServiceEntry {
 
 // What is the same for every packet.
 struct ForwardingSettings {
-  std::array<uint64_t, 2> hash_key{};        // SipHash key of client hashes (plan/hash_key.h)
-  std::vector<IpAddress> snat_addresses;     // at most 16 of each family
+  std::array<uint64_t, 2> hash_key{};     // SipHash key of client hashes (plan/hash_key.h)
+  std::vector<IpAddress> snat_addresses;  // at most 16 of each family
   uint16_t snat_port_first = 0;
-  uint16_t snat_port_last = 0;               // inclusive
+  uint16_t snat_port_last = 0;  // inclusive
   std::chrono::milliseconds tcp_half_open_timeout{};
   std::chrono::milliseconds tcp_established_timeout{};
   std::chrono::milliseconds tcp_closing_timeout{};
@@ -94,7 +96,8 @@ struct TrafficCounters {
 struct CounterSnapshot {
   std::map<ServiceId, TrafficCounters> services;
   std::map<BackendId, TrafficCounters> backends;
-  // Reason name (core/reasons.h) to count, only those that are not 0. Service 0: no service could be told.
+  // Reason name (core/reasons.h) to count, only those that are not 0. Service 0: no service could
+  // be told.
   std::map<ServiceId, std::map<std::string, uint64_t>> dropped;
   std::map<ServiceId, std::map<std::string, uint64_t>> passed;  // punted to the kernel
 };
@@ -112,7 +115,8 @@ struct FlowSnapshot {
   uint64_t capacity = 0;  // of both families together
 };
 
-// The dataplane's own way from a client to a backend, for `explain`: it reads the tables that packets read.
+// The dataplane's own way from a client to a backend, for `explain`: it reads the tables that
+// packets read.
 struct Explanation {
   uint64_t client_hash = 0;
   uint32_t slot = 0;

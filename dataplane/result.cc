@@ -7,8 +7,7 @@
 namespace penstock {
 
 tl::unexpected<Error> fail_errno(const std::string& message, int error_number) {
-  return fail(ErrorKind::kSystem,
-              message + ": " + std::generic_category().message(error_number));
+  return fail(ErrorKind::kSystem, message + ": " + std::generic_category().message(error_number));
 }
 
 }  // namespace penstock

@@ -10,9 +10,9 @@
 namespace penstock {
 
 enum class ErrorKind : uint8_t {
-  kInvalid,      // the caller's input is wrong; nothing was changed
-  kNotFound,     // a name that does not exist
-  kConflict,     // right in itself, but something else is in the way (a second daemon, a taken name)
+  kInvalid,   // the caller's input is wrong; nothing was changed
+  kNotFound,  // a name that does not exist
+  kConflict,  // right in itself, but something else is in the way (a second daemon, a taken name)
   kUnsupported,  // this machine, kernel or build cannot do it
   kSystem,       // the operating system refused
 };

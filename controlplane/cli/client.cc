@@ -68,8 +68,8 @@ Result<json::value> ask_daemon(const std::string& socket_path, const std::string
   parser.body_limit(kBodyLimitBytes);
   if (!error) http::read(socket, buffer, parser, error);
   if (error) {
-    return fail(ErrorKind::kSystem, fmt::format("the daemon at {} broke off: {}", socket_path,
-                                                error.message()));
+    return fail(ErrorKind::kSystem,
+                fmt::format("the daemon at {} broke off: {}", socket_path, error.message()));
   }
   boost::system::error_code not_json;
   json::value document = json::parse(parser.get().body(), not_json);
@@ -84,8 +84,8 @@ std::string encode_percent(const std::string& text) {
   for (const char letter : text) {
     const bool plain = std::isalnum(static_cast<unsigned char>(letter)) ||
                        std::string_view("-._~").find(letter) != std::string_view::npos;
-    encoded += plain ? std::string(1, letter)
-                     : fmt::format("%{:02X}", static_cast<unsigned char>(letter));
+    encoded +=
+        plain ? std::string(1, letter) : fmt::format("%{:02X}", static_cast<unsigned char>(letter));
   }
   return encoded;
 }

@@ -95,13 +95,13 @@ int status(const Options& options) {
 }
 
 int explain(const Options& options) {
-  const auto answer = ask_daemon(options.socket, "GET",
-                                 fmt::format("/v1/explain?client={}&service={}",
-                                             encode_percent(options.client),
-                                             encode_percent(options.service)));
+  const auto answer =
+      ask_daemon(options.socket, "GET",
+                 fmt::format("/v1/explain?client={}&service={}", encode_percent(options.client),
+                             encode_percent(options.service)));
   if (!answer) return complain(answer.error().message);
-  fmt::print("{}", options.json ? json::serialize(*answer) + "\n"
-                                : explanation_text(answer->as_object()));
+  fmt::print(
+      "{}", options.json ? json::serialize(*answer) + "\n" : explanation_text(answer->as_object()));
   return 0;
 }
 
@@ -173,13 +173,14 @@ class CommandLine {
       if (options.file.empty()) options.file = kDefaultFile;
       return options;
     };
-    verb("run", "forward packets by FILE, in the foreground",
-         [=](Options& options) { return finish(run_daemon(absolute(with_default(options).file))); })
-        ->add_option("FILE", options_.file, kDefaultFile);
-    verb("check", "find every fault in FILE",
-         [=](Options& options) { return check(with_default(options)); })
-        ->add_option("FILE", options_.file, kDefaultFile);
-    CLI::App* command = verb("apply", "have the daemon read its file again, or another FILE", apply);
+    verb("run", "forward packets by FILE, in the foreground", [=](Options& options) {
+      return finish(run_daemon(absolute(with_default(options).file)));
+    })->add_option("FILE", options_.file, kDefaultFile);
+    verb("check", "find every fault in FILE", [=](Options& options) {
+      return check(with_default(options));
+    })->add_option("FILE", options_.file, kDefaultFile);
+    CLI::App* command =
+        verb("apply", "have the daemon read its file again, or another FILE", apply);
     command->add_option("FILE", options_.file);
     command->add_flag("--discard-changes", options_.discard_changes,
                       "drop what was changed by drain, weight, add and remove");
@@ -205,9 +206,8 @@ class CommandLine {
     command->add_option("--name", options_.name, "default: its address and port");
     command->add_option("--weight", options_.weight)->capture_default_str();
     takes_service_and_backend(
-        verb("remove", "take a backend out; its open connections run out", [](Options& o) {
-          return finish(ask_daemon(o.socket, "DELETE", backend_path(o)));
-        }));
+        verb("remove", "take a backend out; its open connections run out",
+             [](Options& o) { return finish(ask_daemon(o.socket, "DELETE", backend_path(o))); }));
   }
 
   void add_question_verbs() {

@@ -46,9 +46,10 @@ Result<void> check_privileges() {
     }
   }
   if (missing.empty()) return {};
-  return fail(ErrorKind::kSystem, fmt::format("missing privileges: {}: run as root, or by the systemd "
-                                              "unit, which grants them",
-                                              fmt::join(missing, ", ")));
+  return fail(ErrorKind::kSystem,
+              fmt::format("missing privileges: {}: run as root, or by the systemd "
+                          "unit, which grants them",
+                          fmt::join(missing, ", ")));
 }
 
 std::string all_lines(const std::vector<Diagnostic>& diagnostics) {
@@ -61,10 +62,10 @@ std::string all_lines(const std::vector<Diagnostic>& diagnostics) {
 
 Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
   const DataplaneConfig& dataplane = config.dataplane;
-  return open_xdp_dataplane({dataplane.interfaces,
-                             dataplane.pin_path,
-                             {dataplane.flow_table_entries, dataplane.max_services,
-                              dataplane.max_backends}});
+  return open_xdp_dataplane(
+      {dataplane.interfaces,
+       dataplane.pin_path,
+       {dataplane.flow_table_entries, dataplane.max_services, dataplane.max_backends}});
 }
 
 void log_start(const Daemon& daemon) {

@@ -8,7 +8,8 @@
 
 namespace penstock {
 
-// Returns when the daemon has ended: by a signal (forwarding goes on) or because it was stopped for good.
+// Returns when the daemon has ended: by a signal (forwarding goes on) or because it was stopped for
+// good.
 Result<void> run_daemon(const std::string& file);
 
 }  // namespace penstock

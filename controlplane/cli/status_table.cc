@@ -123,10 +123,10 @@ std::string interface_lines(const json::object& dataplane, const Painter& painte
 std::string status_table(const json::object& status, bool colour) {
   const Painter painter(colour);
   const auto& dataplane = status.at("dataplane").as_object();
-  std::string table = fmt::format("penstock {} \"{}\"  up {}  process {}  {}\n",
-                                  text(status, "version"), text(status, "appliance"),
-                                  duration(number(status, "uptime_s")), number(status, "pid"),
-                                  text(status, "file"));
+  std::string table =
+      fmt::format("penstock {} \"{}\"  up {}  process {}  {}\n", text(status, "version"),
+                  text(status, "appliance"), duration(number(status, "uptime_s")),
+                  number(status, "pid"), text(status, "file"));
   table += interface_lines(dataplane, painter);
   if (const std::string error = text(status, "error"); !error.empty()) {
     table += painter.alarm("the last change is not in force: " + error) + "\n";
@@ -136,19 +136,20 @@ std::string status_table(const json::object& status, bool colour) {
   }
   const auto& differences = status.at("differences").as_array();
   if (!differences.empty()) table += "\nchanged at the control socket, unlike the file:\n";
-  for (const json::value& line : differences) table += fmt::format("  {}\n", line.as_string().c_str());
+  for (const json::value& line : differences)
+    table += fmt::format("  {}\n", line.as_string().c_str());
   const std::string others = reason_lines(dataplane, "  ");
   if (!others.empty()) table += "\nof no service:\n" + others;
   return table;
 }
 
 std::string explanation_text(const json::object& explanation) {
-  return fmt::format("client   {}\nservice  {}\nhashed   {}\nhash     {}\nslot     {}\nbackend  {}\n"
-                     "why      {}\n",
-                     text(explanation, "client"), text(explanation, "service"),
-                     text(explanation, "hashed"), text(explanation, "hash"),
-                     number(explanation, "slot"), text(explanation, "backend"),
-                     text(explanation, "why"));
+  return fmt::format(
+      "client   {}\nservice  {}\nhashed   {}\nhash     {}\nslot     {}\nbackend  {}\n"
+      "why      {}\n",
+      text(explanation, "client"), text(explanation, "service"), text(explanation, "hashed"),
+      text(explanation, "hash"), number(explanation, "slot"), text(explanation, "backend"),
+      text(explanation, "why"));
 }
 
 }  // namespace penstock

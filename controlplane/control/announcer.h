@@ -17,8 +17,9 @@ class Announcer {
  public:
   Announcer(boost::asio::io_context& context, const Config& config);
 
-  // Puts on the loopback what is missing of the services' announced VIPs, takes off what this or an earlier run put there and
-  // is announced no more, and tells the segment of all, three times a second apart.
+  // Puts on the loopback what is missing of the services' announced VIPs, takes off what this or an
+  // earlier run put there and is announced no more, and tells the segment of all, three times a
+  // second apart.
   Result<void> update(const std::vector<ServiceConfig>& services);
 
  private:

@@ -115,8 +115,8 @@ Result<void> Daemon::open(const OpenDataplane& open_dataplane) {
   if (auto reserved = reserve_ports(ports.first, ports.last); !reserved) return reserved;
 
   monitor_ = std::make_unique<HealthMonitor>(context_, [this] { plan_later(); });
-  auto resolver = NextHopResolver::open(context_, config_.dataplane.interfaces,
-                                        [this] { plan_later(); });
+  auto resolver =
+      NextHopResolver::open(context_, config_.dataplane.interfaces, [this] { plan_later(); });
   if (!resolver) return tl::unexpected(resolver.error());
   resolver_ = std::move(*resolver);
   announcer_.emplace(context_, config_);
@@ -146,11 +146,12 @@ Result<void> Daemon::find_snat_addresses() {
     const bool served = std::any_of(snat_addresses_.begin(), snat_addresses_.end(),
                                     [&](const auto& address) { return address.family == family; });
     if (served) continue;
-    return fail(ErrorKind::kInvalid,
-                fmt::format("service {} needs an {} address to reach its backends from: give {} one, or "
-                            "name it in dataplane.snat_addresses",
-                            service.name, to_string(family),
-                            fmt::join(config_.dataplane.interfaces, ", ")));
+    return fail(
+        ErrorKind::kInvalid,
+        fmt::format("service {} needs an {} address to reach its backends from: give {} one, or "
+                    "name it in dataplane.snat_addresses",
+                    service.name, to_string(family),
+                    fmt::join(config_.dataplane.interfaces, ", ")));
   }
   return {};
 }
@@ -236,8 +237,8 @@ void Daemon::watch_lingering() {
   std::erase_if(retired_services_, [&](ServiceId id) { return !flows.services.contains(id); });
   std::set<BackendId> configured;
   for (const auto& [name, id] : plan_.backend_ids) configured.insert(id);
-  const bool lingering = !retired_services_.empty() ||
-                         configured.size() != state_.forwarding.backends.size();
+  const bool lingering =
+      !retired_services_.empty() || configured.size() != state_.forwarding.backends.size();
   lingering_.cancel();
   if (!lingering) return;
   lingering_.expires_after(kLingeringInterval);
@@ -261,10 +262,11 @@ Result<void> Daemon::apply(const std::optional<std::string>& file, bool discard_
   auto config = load_config(path);
   if (!config) return fail(ErrorKind::kInvalid, join_diagnostics(config.error()));
   if (const auto key = fixed_key_that_differs(config_, *config); !key.empty()) {
-    return fail(ErrorKind::kConflict,
-                fmt::format("{} differs from what runs, and cannot change while it does: set it "
-                            "back, or `penstock stop` and `penstock run` (open connections will be lost)",
-                            key));
+    return fail(
+        ErrorKind::kConflict,
+        fmt::format("{} differs from what runs, and cannot change while it does: set it "
+                    "back, or `penstock stop` and `penstock run` (open connections will be lost)",
+                    key));
   }
   const Overrides overrides = discard_changes ? Overrides{} : prune(*config, overrides_);
   if (auto plan = make_plan_for(with_overrides(*config, overrides)); !plan) {

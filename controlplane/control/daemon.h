@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control plane's one object: configuration, health and next hops in, plans out to the dataplane. Everything runs
-// on one thread, the io_context's.
+// The control plane's one object: configuration, health and next hops in, plans out to the
+// dataplane. Everything runs on one thread, the io_context's.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -29,13 +29,13 @@ using Change = std::function<Result<Overrides>(const Config&, const Overrides&)>
 
 class Daemon {
  public:
-  // Starts forwarding by `config`, which was read from `file`: adopts what an earlier daemon left, and plans anew when
-  // the first health checks are through. On failure what ran before runs on.
+  // Starts forwarding by `config`, which was read from `file`: adopts what an earlier daemon left,
+  // and plans anew when the first health checks are through. On failure what ran before runs on.
   static Result<std::unique_ptr<Daemon>> start(boost::asio::io_context& context, std::string file,
                                                Config config, const OpenDataplane& open);
 
-  // Reads the file again, or another one from now on. `discard_changes` drops the overrides. A refused file changes
-  // nothing.
+  // Reads the file again, or another one from now on. `discard_changes` drops the overrides. A
+  // refused file changes nothing.
   Result<void> apply(const std::optional<std::string>& file, bool discard_changes);
   Result<void> change(const Change& change);
   // Ends forwarding and removes what outlives the process.

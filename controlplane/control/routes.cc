@@ -88,7 +88,8 @@ std::optional<std::vector<std::string>> match(const char* pattern, const std::st
 }
 
 tl::unexpected<Error> wrong_body(const std::string& what) {
-  return fail(ErrorKind::kInvalid, "the request's body: " + what + "; GET /v1/openapi.json has the form");
+  return fail(ErrorKind::kInvalid,
+              "the request's body: " + what + "; GET /v1/openapi.json has the form");
 }
 
 // The member of the body by name; absent: nothing. A member of another kind is a fault.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket's requests and answers, without the socket: HTTP method, path and body in, status and JSON out.
-// Errors are problem documents (RFC 9457).
+// The control socket's requests and answers, without the socket: HTTP method, path and body in,
+// status and JSON out. Errors are problem documents (RFC 9457).
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One coroutine accepts, one a connection reads and answers until the peer closes or is silent for too long.
+// One coroutine accepts, one a connection reads and answers until the peer closes or is silent for
+// too long.
 #include "controlplane/control/server.h"
 
 #include <fmt/format.h>
@@ -118,10 +119,11 @@ Result<void> clear_path(const std::string& path) {
                             path));
   }
   if (const pid_t pid = listening_process(path); pid != 0) {
-    return fail(ErrorKind::kConflict,
-                fmt::format("a penstock daemon (process {}) answers at {}: use `penstock apply` to change "
-                            "it, or `penstock stop` to end it",
-                            pid, path));
+    return fail(
+        ErrorKind::kConflict,
+        fmt::format("a penstock daemon (process {}) answers at {}: use `penstock apply` to change "
+                    "it, or `penstock stop` to end it",
+                    pid, path));
   }
   unlink(path.c_str());
   return {};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.1 over a unix socket: mode 0660, group penstock where there is one; the peer's credentials say who may change.
+// HTTP/1.1 over a unix socket: mode 0660, group penstock where there is one; the peer's credentials
+// say who may change.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -16,8 +17,8 @@ class ControlServer {
  public:
   using Handler = std::function<ControlResponse(const ControlRequest&)>;
 
-  // Binds `path`; a socket file that nobody listens at is replaced, one that a daemon answers at is kConflict, with its
-  // process id. Requests are answered once serve() is called.
+  // Binds `path`; a socket file that nobody listens at is replaced, one that a daemon answers at is
+  // kConflict, with its process id. Requests are answered once serve() is called.
   static Result<std::unique_ptr<ControlServer>> listen(boost::asio::io_context& context,
                                                        const std::string& path);
   ~ControlServer();  // removes the socket file

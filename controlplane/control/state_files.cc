@@ -34,8 +34,8 @@ Result<void> write_file(const std::string& path, const std::string& text) {
 Result<void> make_state_directory(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) return fail_errno(fmt::format("cannot make control.state_directory {}", path),
-                               error.value());
+  if (error)
+    return fail_errno(fmt::format("cannot make control.state_directory {}", path), error.value());
   return {};
 }
 

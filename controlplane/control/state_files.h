@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the daemon remembers between runs, as small files in its state directory: the hash seed it made, the VIPs it put
-// on the loopback. (The changes of the backend set are config/overrides.h.)
+// What the daemon remembers between runs, as small files in its state directory: the hash seed it
+// made, the VIPs it put on the loopback. (The changes of the backend set are config/overrides.h.)
 #pragma once
 
 #include <set>

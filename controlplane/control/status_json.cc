@@ -152,8 +152,10 @@ std::string why(const Daemon& daemon, const ServiceConfig& service, const std::s
   for (const BackendConfig& candidate : service.backends) {
     if (candidate.name != home) continue;
     const auto report = value_or_zero(daemon.health().reports(), Name{service.name, home});
-    if (candidate.drain) state = "drains";
-    else if (report.health == Health::kDown) state = "is down (" + report.detail + ")";
+    if (candidate.drain)
+      state = "drains";
+    else if (report.health == Health::kDown)
+      state = "is down (" + report.detail + ")";
     else if (!daemon.next_hops().next_hops().contains(candidate.endpoint.address)) {
       state = "is unresolved";
     }
@@ -165,9 +167,9 @@ std::string why(const Daemon& daemon, const ServiceConfig& service, const std::s
 }  // namespace
 
 json::object status_json(const Daemon& daemon) {
-  const Readings readings{daemon.effective_config(),         daemon.dataplane().counters(),
-                          daemon.dataplane().flows(),        daemon.health().reports(),
-                          daemon.next_hops().next_hops(),    daemon.next_hops().unresolved()};
+  const Readings readings{daemon.effective_config(),      daemon.dataplane().counters(),
+                          daemon.dataplane().flows(),     daemon.health().reports(),
+                          daemon.next_hops().next_hops(), daemon.next_hops().unresolved()};
   json::array services;
   for (const ServiceConfig& service : readings.config.services) {
     services.push_back(service_json(daemon, readings, service));
@@ -194,10 +196,9 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
   for (const ServiceConfig& service : daemon.effective_config().services) {
     if (service.name != service_name) continue;
     if (service.vip.address.family != client->family) {
-      return fail(ErrorKind::kInvalid,
-                  fmt::format("{} is {}, service \"{}\" is {}", client_text,
-                              to_string(client->family), service_name,
-                              to_string(service.vip.address.family)));
+      return fail(ErrorKind::kInvalid, fmt::format("{} is {}, service \"{}\" is {}", client_text,
+                                                   to_string(client->family), service_name,
+                                                   to_string(service.vip.address.family)));
     }
     const ServiceId id = value_or_zero(daemon.plan().service_ids, service_name);
     const Explanation explanation = daemon.dataplane().explain(id, *client);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the daemon tells of itself: the documents of GET /v1/status and /v1/explain (control/openapi.cc).
+// What the daemon tells of itself: the documents of GET /v1/status and /v1/explain
+// (control/openapi.cc).
 #pragma once
 
 #include <boost/json/object.hpp>

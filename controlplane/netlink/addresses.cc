@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each call has a socket of its own: they are few, at a start, a stop and a change of configuration.
+// Each call has a socket of its own: they are few, at a start, a stop and a change of
+// configuration.
 #include "controlplane/netlink/addresses.h"
 
 #include <fmt/format.h>
@@ -26,8 +27,8 @@ Result<std::pair<uint32_t, Link>> find_link(const RtSocket& socket, const std::s
     if (link.name == name) return std::pair{index, link};
     names.push_back(link.name);
   }
-  return fail(ErrorKind::kNotFound,
-              fmt::format("there is no interface {}: choose one of {}", name, fmt::join(names, ", ")));
+  return fail(ErrorKind::kNotFound, fmt::format("there is no interface {}: choose one of {}", name,
+                                                fmt::join(names, ", ")));
 }
 
 // One request to add or remove the address; the kernel's errno.
@@ -104,7 +105,8 @@ Result<void> announce_address(const std::string& interface, const IpAddress& add
   const auto link = find_link(*netlink, interface);
   if (!link) return tl::unexpected(link.error());
 
-  const std::string failure = fmt::format("cannot announce {} on {}", to_string(address), interface);
+  const std::string failure =
+      fmt::format("cannot announce {} on {}", to_string(address), interface);
   const int packets = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (packets < 0) return fail_errno(failure, errno);
   sockaddr_ll to{};

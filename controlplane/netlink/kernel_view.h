@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel knows of links, neighbours and routes, as values: asked anew each time, nothing kept.
+// What the kernel knows of links, neighbours and routes, as values: asked anew each time, nothing
+// kept.
 #pragma once
 
 #include <map>
@@ -22,7 +23,7 @@ struct Neighbour {
   uint16_t state = 0;  // NUD_*
 };
 
-using Links = std::map<uint32_t, Link>;                                // by interface index
+using Links = std::map<uint32_t, Link>;  // by interface index
 using Neighbours = std::map<std::pair<uint32_t, IpAddress>, Neighbour>;
 
 struct Route {
@@ -36,9 +37,11 @@ Result<Neighbours> read_neighbours(const RtSocket& socket);
 // nullopt: no route.
 Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress& destination);
 
-// Asks the kernel to resolve a neighbour that it does not know, or to probe at once one that it does. Answers at once.
+// Asks the kernel to resolve a neighbour that it does not know, or to probe at once one that it
+// does. Answers at once.
 Result<void> resolve_neighbour(const RtSocket& socket, uint32_t interface_index,
                                const IpAddress& via);
-Result<void> probe_neighbour(const RtSocket& socket, uint32_t interface_index, const IpAddress& via);
+Result<void> probe_neighbour(const RtSocket& socket, uint32_t interface_index,
+                             const IpAddress& via);
 
 }  // namespace penstock

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel is the only memory of links and neighbours: after it has told of a change they are read again as a whole, at
-// most ten times a second, so lost notifications cost nothing. Route lookups, one a target, are kept until anything but
-// a neighbour has changed: neighbours change all the time. Every few seconds all is read again and neighbours are poked.
+// The kernel is the only memory of links and neighbours: after it has told of a change they are
+// read again as a whole, at most ten times a second, so lost notifications cost nothing. Route
+// lookups, one a target, are kept until anything but a neighbour has changed: neighbours change all
+// the time. Every few seconds all is read again and neighbours are poked.
 #include "controlplane/netlink/next_hops.h"
 
 #include <fmt/format.h>
@@ -22,14 +23,15 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kSettleTime{100};
-// The kernel itself may send nothing to a backend, and holds an entry for good for up to 45 s anyway: a poke has it probed
-// at once, so that a MAC that changed without a word is found within a poke and three seconds of unanswered probes.
+// The kernel itself may send nothing to a backend, and holds an entry for good for up to 45 s
+// anyway: a poke has it probed at once, so that a MAC that changed without a word is found within a
+// poke and three seconds of unanswered probes.
 constexpr std::chrono::seconds kPokeInterval{5};
 
-// What an operator has set is not to be poked: since Linux 5.16 that makes it an ordinary, ageing entry.
+// What an operator has set is not to be poked: since Linux 5.16 that makes it an ordinary, ageing
+// entry.
 constexpr uint16_t kFixedStates = NUD_PERMANENT | NUD_NOARP;
-constexpr uint16_t kUsableStates =
-    kFixedStates | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
+constexpr uint16_t kUsableStates = kFixedStates | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
 
 // A change of rules changes the answers to route lookups as well.
 constexpr int kGroups[] = {RTNLGRP_LINK,       RTNLGRP_NEIGH,     RTNLGRP_IPV4_ROUTE,
@@ -40,7 +42,8 @@ using Hop = std::pair<uint32_t, IpAddress>;  // interface index, neighbour
 struct Findings {
   std::map<IpAddress, NextHop> next_hops;
   std::map<IpAddress, std::string> unresolved;
-  std::map<Hop, bool> neighbours;  // that targets are reached by and that age; whether they are known
+  std::map<Hop, bool>
+      neighbours;  // that targets are reached by and that age; whether they are known
 };
 
 bool only_neighbours(const char* bytes, size_t size) {
@@ -151,8 +154,8 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
                  : resolve_neighbour(requests_, hop.first, hop.second));
   }
 
-  // A dump that fails, or that a change interrupts (EINTR), leaves the last findings for the next poke to renew; a change
-  // is told as well.
+  // A dump that fails, or that a change interrupts (EINTR), leaves the last findings for the next
+  // poke to renew; a change is told as well.
   void evaluate() {
     const auto links = read_links(requests_);
     const auto neighbours = read_neighbours(requests_);

@@ -70,9 +70,8 @@ std::string format_port_spans(const std::vector<PortSpan>& spans) {
 
 std::vector<PortSpan> with_span(std::vector<PortSpan> spans, PortSpan added) {
   spans = without_span(spans, added);
-  const auto behind = std::find_if(spans.begin(), spans.end(), [&](const PortSpan& span) {
-    return span.first > added.first;
-  });
+  const auto behind = std::find_if(spans.begin(), spans.end(),
+                                   [&](const PortSpan& span) { return span.first > added.first; });
   spans.insert(behind, added);
   return spans;
 }
@@ -121,13 +120,15 @@ Result<void> check_ports(uint16_t first, uint16_t last) {
 
 Result<void> reserve_ports(uint16_t first, uint16_t last) {
   if (auto clear = check_ports(first, last); !clear) return clear;
-  return change_reserved(
-      [&](std::vector<PortSpan> spans) { return with_span(std::move(spans), {first, last}); });
+  return change_reserved([&](std::vector<PortSpan> spans) {
+    return with_span(std::move(spans), {first, last});
+  });
 }
 
 Result<void> release_ports(uint16_t first, uint16_t last) {
-  return change_reserved(
-      [&](const std::vector<PortSpan>& spans) { return without_span(spans, {first, last}); });
+  return change_reserved([&](const std::vector<PortSpan>& spans) {
+    return without_span(spans, {first, last});
+  });
 }
 
 }  // namespace penstock

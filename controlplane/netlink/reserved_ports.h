@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the kernel off the source ports of the pool (net.ipv4.ip_local_port_range, ip_local_reserved_ports).
+// Keeps the kernel off the source ports of the pool (net.ipv4.ip_local_port_range,
+// ip_local_reserved_ports).
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ Result<void> check_clear_of(PortSpan pool, PortSpan kernel);
 // The same against what the kernel says now.
 Result<void> check_ports(uint16_t first, uint16_t last);
 
-// Both are inclusive, and act on the calling thread's network namespace. Releasing also takes what somebody else has
-// reserved among these ports.
+// Both are inclusive, and act on the calling thread's network namespace. Releasing also takes what
+// somebody else has reserved among these ports.
 Result<void> reserve_ports(uint16_t first, uint16_t last);
 Result<void> release_ports(uint16_t first, uint16_t last);
 

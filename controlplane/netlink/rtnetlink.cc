@@ -71,9 +71,9 @@ Result<int> RtSocket::talk(nlmsghdr* request, const Each& each) const {
   while (true) {
     const ssize_t bytes = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
     if (bytes < 0) return fail_errno("cannot read the kernel's answer over netlink", errno);
-    const int result = mnl_cb_run(buffer.data(), static_cast<size_t>(bytes), request->nlmsg_seq,
-                                  mnl_socket_get_portid(socket_.get()), call_each,
-                                  const_cast<Each*>(&each));
+    const int result =
+        mnl_cb_run(buffer.data(), static_cast<size_t>(bytes), request->nlmsg_seq,
+                   mnl_socket_get_portid(socket_.get()), call_each, const_cast<Each*>(&each));
     if (result < 0) return errno;
     if (result == MNL_CB_STOP || !ends_with_done) return 0;
   }

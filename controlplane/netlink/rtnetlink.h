@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request and its answer over rtnetlink(7), by libmnl, and the pieces of messages that penstock reads.
+// A request and its answer over rtnetlink(7), by libmnl, and the pieces of messages that penstock
+// reads.
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -19,7 +20,8 @@ namespace penstock {
 uint8_t address_family(const IpAddress& address);  // AF_INET, AF_INET6
 uint16_t address_bytes(const IpAddress& address);  // 4, 16
 
-// A message under construction: netlink's header, then `Header` (ndmsg, rtmsg, ...) zeroed, then attributes.
+// A message under construction: netlink's header, then `Header` (ndmsg, rtmsg, ...) zeroed, then
+// attributes.
 template <typename Header>
 class Request {
  public:
@@ -53,10 +55,11 @@ class RtSocket {
   // RTNLGRP_*: tells this socket of changes of that kind from now on.
   Result<void> subscribe(int group);
 
-  // Sends a request and calls `each` with every message of the answer, waiting for it: the kernel answers at once.
-  // The value is 0, or the errno that the kernel refused with.
+  // Sends a request and calls `each` with every message of the answer, waiting for it: the kernel
+  // answers at once. The value is 0, or the errno that the kernel refused with.
   template <typename Header>
-  Result<int> talk(Request<Header>& request, const Each& each = [](const nlmsghdr*) {}) const {
+  Result<int> talk(
+      Request<Header>& request, const Each& each = [](const nlmsghdr*) {}) const {
     return talk(request.message(), each);
   }
 
@@ -73,7 +76,8 @@ class RtSocket {
   std::unique_ptr<mnl_socket, Close> socket_;
 };
 
-// The attributes of a message by type; `header_bytes` is the size of its fixed part. Wrong lengths read as absent.
+// The attributes of a message by type; `header_bytes` is the size of its fixed part. Wrong lengths
+// read as absent.
 class Attributes {
  public:
   Attributes(const nlmsghdr* message, size_t header_bytes);
@@ -81,7 +85,7 @@ class Attributes {
   const nlattr* get(uint16_t type) const { return type < list_.size() ? list_[type] : nullptr; }
   std::optional<uint32_t> u32(uint16_t type) const;
   std::optional<IpAddress> address(uint16_t type) const;  // its family by its length
-  std::optional<IpAddress> via(uint16_t type) const;      // struct rtvia: a gateway of the other family
+  std::optional<IpAddress> via(uint16_t type) const;  // struct rtvia: a gateway of the other family
   std::optional<MacAddress> mac(uint16_t type) const;
 
  private:

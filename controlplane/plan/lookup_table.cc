@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Maglev's permutations and turns; weights by credit: a member takes a turn for each whole credit, and earns weight /
-// largest weight a round.
+// Members take turns at picking the first free slot of their own permutation. Weights by credit: a
+// member earns weight / largest weight a round, and takes a turn for each whole credit.
 #include "controlplane/plan/lookup_table.h"
 
 #include <algorithm>
@@ -8,14 +8,25 @@
 namespace penstock {
 namespace {
 
-// A member's own order of all slots: offset, offset + skip, ... modulo the prime number of slots.
 struct Turn {
   const LookupMember* member;
   uint32_t offset;
-  uint32_t skip;
-  uint32_t next;  // where it stands in its order
+  uint32_t factor;
+  uint32_t start;
+  uint32_t index = 0;  // where it stands in its permutation
   uint64_t credit = 0;
 };
+
+// A cube is a permutation of the slots: they are a prime number, and 3 does not divide that less
+// one. Maglev's own offset + skip * i lets two members whose skips are related meet again and
+// again, see README.md.
+static_assert((kLookupTableSlots - 1) % 3 != 0);
+
+uint32_t slot_of(const Turn& turn) {
+  const uint64_t x = (uint64_t{turn.start} + turn.index) % kLookupTableSlots;
+  const uint64_t cube = x * x % kLookupTableSlots * x % kLookupTableSlots;
+  return static_cast<uint32_t>((turn.offset + turn.factor * cube) % kLookupTableSlots);
+}
 
 class Dealer {
  public:
@@ -23,9 +34,10 @@ class Dealer {
     for (const LookupMember& member : members) {
       if (member.weight == 0) continue;
       const uint64_t hash = siphash(key, member.identity);
-      const auto offset = static_cast<uint32_t>((hash >> 32) % kLookupTableSlots);
-      const auto skip = static_cast<uint32_t>((hash & 0xffffffff) % (kLookupTableSlots - 1) + 1);
-      turns_.push_back({&member, offset, skip, offset});
+      const auto offset = static_cast<uint32_t>((hash >> 40) % kLookupTableSlots);
+      const auto start = static_cast<uint32_t>((hash >> 20 & 0xfffff) % kLookupTableSlots);
+      const auto factor = static_cast<uint32_t>((hash & 0xfffff) % (kLookupTableSlots - 1) + 1);
+      turns_.push_back({&member, offset, factor, start});
       heaviest_ = std::max<uint64_t>(heaviest_, member.weight);
     }
   }
@@ -34,7 +46,7 @@ class Dealer {
     std::erase_if(turns_, [](const Turn& turn) { return !turn.member->takes_clients; });
     heaviest_ = 0;
     for (Turn& turn : turns_) {
-      turn.next = turn.offset;
+      turn.index = 0;
       turn.credit = 0;
       heaviest_ = std::max<uint64_t>(heaviest_, turn.member->weight);
     }
@@ -42,26 +54,21 @@ class Dealer {
 
   // Gives every free slot (a null) to a member, in turns.
   void deal(std::vector<const LookupMember*>& slots) {
-    auto free = static_cast<size_t>(std::count(slots.begin(), slots.end(), nullptr));
     if (turns_.empty()) return;
+    auto free = std::count(slots.begin(), slots.end(), nullptr);
     while (free > 0) {
       for (Turn& turn : turns_) {
         turn.credit += turn.member->weight;
         if (turn.credit < heaviest_) continue;
         turn.credit -= heaviest_;
-        while (slots[turn.next]) advance(turn);
-        slots[turn.next] = turn.member;
+        while (slots[slot_of(turn)]) turn.index++;
+        slots[slot_of(turn)] = turn.member;
         if (--free == 0) return;
       }
     }
   }
 
  private:
-  static void advance(Turn& turn) {
-    turn.next += turn.skip;
-    if (turn.next >= kLookupTableSlots) turn.next -= kLookupTableSlots;
-  }
-
   std::vector<Turn> turns_;
   uint64_t heaviest_ = 0;
 };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds a service's lookup table: client hash to backend (Maglev, NSDI 2016, section 3.4, with weights).
+// Builds a service's lookup table: client hash to backend (Maglev, NSDI 2016, section 3.4, with
+// weights).
 //
-// A pure function of the configured backends, their weights, who is up and the key. It is built over all configured
-// backends; the slots of those that take no clients are then dealt to those that do by the same turn-taking, so a
-// failure moves only the failed backend's slots and a recovery only moves them back.
+// A pure function of the configured backends, their weights, who is up and the key. It is built
+// over all configured backends; the slots of those that take no clients are then dealt to those
+// that do by the same turn-taking, so a failure moves only the failed backend's slots and a
+// recovery only moves them back.
 #pragma once
 
 #include <cstdint>

@@ -69,8 +69,10 @@ ForwardingSettings settings(const PlanInput& input) {
   return to;
 }
 
+// Down until a service holds it healthy.
 BackendEntry backend_entry(const PlanInput& input, const Instance& instance) {
   BackendEntry entry;
+  entry.down = true;
   entry.protocol = instance.first;
   entry.endpoint = instance.second;
   const auto hop = input.next_hops.find(entry.endpoint.address);
@@ -78,24 +80,24 @@ BackendEntry backend_entry(const PlanInput& input, const Instance& instance) {
   return entry;
 }
 
-// Who takes clients in a service. With all down by health, `last_known` sets health aside.
-std::vector<LookupMember> members(const PlanInput& input, const ServiceConfig& service,
-                                  const std::map<BackendName, BackendId>& ids) {
-  std::vector<LookupMember> members;
-  bool any = false;
+// Health aside.
+bool may_take_clients(const PlanInput& input, const BackendConfig& backend) {
+  return !backend.drain && backend.weight > 0 && input.next_hops.contains(backend.endpoint.address);
+}
+
+// Names of a service's backends that count as healthy. When health leaves none that takes clients,
+// `last_known` sets health aside.
+std::set<std::string> healthy(const PlanInput& input, const ServiceConfig& service) {
+  std::set<std::string> up;
+  std::set<std::string> all;
+  bool any_takes_clients = false;
   for (const BackendConfig& backend : service.backends) {
-    const BackendName name{service.name, backend.name};
-    LookupMember member{backend.name, backend.weight, false, ids.at(name)};
-    member.takes_clients = !backend.drain && backend.weight > 0 && input.up.contains(name) &&
-                           input.next_hops.contains(backend.endpoint.address);
-    any |= member.takes_clients;
-    members.push_back(std::move(member));
+    const bool is_up = input.up.contains({service.name, backend.name});
+    if (is_up) up.insert(backend.name);
+    if (is_up || may_take_clients(input, backend)) all.insert(backend.name);
+    any_takes_clients |= is_up && may_take_clients(input, backend);
   }
-  if (any || service.all_down == AllDownPolicy::kReject) return members;
-  for (size_t i = 0; i < members.size(); i++) {
-    members[i].takes_clients = !service.backends[i].drain && members[i].weight > 0;
-  }
-  return members;
+  return any_takes_clients || service.all_down == AllDownPolicy::kReject ? up : all;
 }
 
 // The ids and entries of everything that is configured, then of what lingers.
@@ -114,7 +116,6 @@ class Planner {
     for (const ServiceConfig& service : input_.config.services) {
       if (auto added = add(service); !added) return tl::unexpected(added.error());
     }
-    mark_backends_that_are_down();
     keep_lingering_backends();
     deal_lookup_tables();
     plan_.delta.next = plan_.next.forwarding;
@@ -136,13 +137,18 @@ class Planner {
     entry.vip = service.vip;
     entry.client_prefix_bits =
         service.vip.address.is_ipv4() ? service.client_prefix.ipv4 : service.client_prefix.ipv6;
+    const std::set<std::string> up = healthy(input_, service);
     for (const BackendConfig& backend : service.backends) {
-      if (auto added = add(service, backend); !added) return added;
+      const bool is_up = up.contains(backend.name);
+      const auto added = add(service, backend, is_up);
+      if (!added) return tl::unexpected(added.error());
+      plan_.next.members[id].push_back(
+          {backend.name, backend.weight, is_up && may_take_clients(input_, backend), *added});
     }
     return {};
   }
 
-  Result<void> add(const ServiceConfig& service, const BackendConfig& backend) {
+  Result<BackendId> add(const ServiceConfig& service, const BackendConfig& backend, bool is_up) {
     const Instance instance{service.protocol, backend.endpoint};
     const BackendId id = backend_ids_.of(instance);
     if (id == 0) {
@@ -152,16 +158,10 @@ class Planner {
                               backend.name, service.name, input_.config.dataplane.max_backends));
     }
     plan_.backend_ids[{service.name, backend.name}] = id;
-    plan_.next.forwarding.backends[id] = backend_entry(input_, instance);
-    return {};
-  }
-
-  void mark_backends_that_are_down() {
-    std::set<BackendId> up;
-    for (const auto& [name, id] : plan_.backend_ids) {
-      if (input_.up.contains(name)) up.insert(id);
-    }
-    for (auto& [id, backend] : plan_.next.forwarding.backends) backend.down = !up.contains(id);
+    const auto entry =
+        plan_.next.forwarding.backends.try_emplace(id, backend_entry(input_, instance)).first;
+    if (is_up) entry->second.down = false;
+    return id;
   }
 
   void keep_lingering_backends() {
@@ -170,26 +170,24 @@ class Planner {
         continue;
       }
       BackendEntry entry = backend_entry(input_, {before.protocol, before.endpoint});
+      entry.down = false;  // nobody probes it any more, and its flows are to finish
       if (!entry.next_hop) entry.next_hop = before.next_hop;
       plan_.next.forwarding.backends[id] = entry;
     }
   }
 
+  // A table is dealt anew when its members changed; packets meet it when the service points to it.
   void deal_lookup_tables() {
     const bool same_key = current_.forwarding.settings.hash_key == input_.hash_key;
-    for (const ServiceConfig& service : input_.config.services) {
-      const ServiceId id = plan_.service_ids.at(service.name);
-      auto& now = plan_.next.members[id];
-      now = members(input_, service, plan_.backend_ids);
+    for (auto& [id, service] : plan_.next.forwarding.services) {
+      const std::vector<LookupMember>& now = plan_.next.members[id];
       const auto before = current_.members.find(id);
       const auto entry = current_.forwarding.services.find(id);
-      const bool was_there = entry != current_.forwarding.services.end();
-      uint8_t& which = plan_.next.forwarding.services[id].lookup_table;
-      if (was_there) which = entry->second.lookup_table;
-      if (was_there && same_key && before != current_.members.end() && before->second == now) {
-        continue;
+      if (entry != current_.forwarding.services.end()) {
+        service.lookup_table = entry->second.lookup_table;
+        if (same_key && before != current_.members.end() && before->second == now) continue;
       }
-      which ^= 1;
+      service.lookup_table ^= 1;
       plan_.delta.lookup_tables[id] = build_lookup_table(now, input_.hash_key);
     }
   }

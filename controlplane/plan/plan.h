@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What has to change in the tables: (what they hold, configuration, health, next hops) to a Delta. Pure.
+// What has to change in the tables: (what they hold, configuration, health, next hops) to a Delta.
+// Pure.
 //
-// Ids are the only memory: a service or backend keeps its id as long as it is configured, and a backend that was
-// removed keeps id and entry (it *lingers*) until no flow refers to it, so that removal breaks no connection.
+// Ids are the only memory: a service or backend keeps its id as long as it is configured, and a
+// backend that was removed keeps id and entry (it *lingers*) until no flow refers to it, so that
+// removal breaks no connection.
 #pragma once
 
 #include <map>
@@ -18,12 +20,13 @@
 namespace penstock {
 
 struct PlanInput {
-  Config config;                      // the file with the overrides over it
+  Config config;  // the file with the overrides over it
   HashKey hash_key{};
-  std::vector<IpAddress> snat_addresses;             // resolved: never empty for a family in use
-  std::set<std::pair<std::string, std::string>> up;  // service name, backend name; health "none" included
-  std::map<IpAddress, NextHop> next_hops;            // by backend address; absent: unresolved
-  std::set<BackendId> busy_backends;                 // live flows refer to these
+  std::vector<IpAddress> snat_addresses;  // resolved: never empty for a family in use
+  std::set<std::pair<std::string, std::string>>
+      up;                                  // service name, backend name; health "none" included
+  std::map<IpAddress, NextHop> next_hops;  // by backend address; absent: unresolved
+  std::set<BackendId> busy_backends;       // live flows refer to these
   std::set<ServiceId> busy_services;
 };
 
@@ -35,9 +38,10 @@ struct PlanState {
 
 struct Plan {
   Delta delta;
-  PlanState next;                                    // the state once delta is applied
-  std::map<std::string, ServiceId> service_ids;      // by name
-  std::map<std::pair<std::string, std::string>, BackendId> backend_ids;  // by service name, backend name
+  PlanState next;                                // the state once delta is applied
+  std::map<std::string, ServiceId> service_ids;  // by name
+  std::map<std::pair<std::string, std::string>, BackendId>
+      backend_ids;  // by service name, backend name
   bool changes_anything = false;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// How the core reaches its tables: accessors that each driver defines once, for its home of the tables (BPF array maps,
-// mapped memory). Each answers a pointer or, outside the table's size, nothing.
+// How the core reaches its tables: accessors that each driver defines once, for its home of the
+// tables (BPF array maps, mapped memory). Each answers a pointer or, outside the table's size,
+// nothing.
 //
 // A driver defines struct ps_tables and these functions, then includes core/walk.h.
 #pragma once
@@ -15,15 +16,22 @@ PS_INLINE struct ps_settings *ps_settings_at(const struct ps_tables *tables, __u
 // Ids count from 1; `slot` is a place in the service index (max_services x 4 of them).
 PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot);
 PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables);
-PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation, __u32 id);
-PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation, __u32 id);
-PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service, __u32 which);
+PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
+                                           __u32 id);
+PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,
+                                           __u32 id);
+PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service,
+                                                     __u32 which);
 
 PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables);
-PS_INLINE struct ps_flow_index *ps_index_set_at(const struct ps_tables *tables, int family, __u32 set);
+PS_INLINE struct ps_flow_index *ps_index_set_at(const struct ps_tables *tables, int family,
+                                                __u32 set);
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family);
 PS_INLINE struct ps_flow_set *ps_flow_set_at(const struct ps_tables *tables, int family, __u32 set);
 
-PS_INLINE struct ps_traffic *ps_service_traffic_at(const struct ps_tables *tables, __u32 worker, __u32 id);
-PS_INLINE struct ps_traffic *ps_backend_traffic_at(const struct ps_tables *tables, __u32 worker, __u32 id);
-PS_INLINE struct ps_reason_counts *ps_reasons_at(const struct ps_tables *tables, __u32 worker, __u32 service);
+PS_INLINE struct ps_traffic *ps_service_traffic_at(const struct ps_tables *tables, __u32 worker,
+                                                   __u32 id);
+PS_INLINE struct ps_traffic *ps_backend_traffic_at(const struct ps_tables *tables, __u32 worker,
+                                                   __u32 id);
+PS_INLINE struct ps_reason_counts *ps_reasons_at(const struct ps_tables *tables, __u32 worker,
+                                                 __u32 service);

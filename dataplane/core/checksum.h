@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// Internet checksums, updated and never computed anew (RFC 1624, equation 3: HC' = ~(~HC + ~m + m')).
+// Internet checksums, updated and never computed anew (RFC 1624, equation 3: HC' = ~(~HC + ~m +
+// m')).
 //
-// A sum is a 64-bit accumulator of wire words in memory order (RFC 1071: the order of bytes does not matter), folded
-// at the end. Corruption on the way in stays visible on the way out.
+// A sum is a 64-bit accumulator of wire words in memory order (RFC 1071: the order of bytes does
+// not matter), folded at the end. Corruption on the way in stays visible on the way out.
 #pragma once
 
 #include "dataplane/core/types.h"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // A place, a source port and an index entry for a new flow.
 //
-// The candidates are ports of the pool in an order that the client's keyed hash gives (RFC 6056: hard to guess from
-// outside). Each names a set: if a place there is free and no live flow has the same return tuple, the port is ours. Two
-// processors that take the same port at once both see it after publication, and retreat.
+// The candidates are ports of the pool in an order that the client's keyed hash gives (RFC 6056:
+// hard to guess from outside). Each names a set: if a place there is free and no live flow has the
+// same return tuple, the port is ours. Two processors that take the same port at once both see it
+// after publication, and retreat.
 #pragma once
 
 #include "dataplane/core/flow.h"
@@ -38,7 +39,8 @@ PS_INLINE int ps_has_return_tuple(const struct ps_flow *flow, __u64 word,
 
 enum ps_place_result { PS_PLACE_TAKEN, PS_PLACE_TUPLE_IN_USE, PS_PLACE_SET_FULL };
 
-// Which way of the set the flow may have: one that is over, else one that is evictable. It goes to wanted->way.
+// Which way of the set the flow may have: one that is over, else one that is evictable. It goes to
+// wanted->way.
 PS_INLINE enum ps_place_result ps_pick_way(const struct ps_settings *settings, int family,
                                            struct ps_flow_set *set, struct ps_new_flow *wanted) {
   int over = -1;
@@ -88,7 +90,8 @@ PS_INLINE void ps_write_flow(int family, struct ps_flow *flow, const struct ps_n
   if (family == PS_IPV6) ((struct ps_flow6 *)flow)->client = wanted->client;
 }
 
-// Claims a way of the set, writes the flow and publishes it as half-open; the exchange orders the writes before it.
+// Claims a way of the set, writes the flow and publishes it as half-open; the exchange orders the
+// writes before it.
 PS_INLINE enum ps_place_result ps_take_place(const struct ps_settings *settings, int family,
                                              struct ps_flow_set *set, struct ps_new_flow *wanted) {
   const enum ps_place_result result = ps_pick_way(settings, family, set, wanted);
@@ -123,8 +126,8 @@ PS_INLINE enum ps_place_result ps_try_port_of(const struct ps_tables *tables,
   const int v6 = family == PS_IPV6;
   const __u64 random = ps_mix(wanted->random + 0x9e3779b97f4a7c15ULL);
   wanted->random = random;
-  wanted->snat_port = (__u16)(settings->snat_port_first +
-                              ps_scale((__u32)random, settings->snat_port_count));
+  wanted->snat_port =
+      (__u16)(settings->snat_port_first + ps_scale((__u32)random, settings->snat_port_count));
   wanted->snat = (__u8)(ps_scale((__u32)(random >> 32), settings->snat_count[v6]) &
                         (PS_MAX_SNAT_ADDRESSES - 1));
   const struct ps_tuple tuple = {&backend->address, &settings->snat[v6][wanted->snat],
@@ -214,8 +217,7 @@ PS_CALL int ps_index_flow(const struct ps_tables *tables, const struct ps_settin
 PS_INLINE void ps_reopen_flow(struct ps_flow *flow, __u32 now) {
   const __u64 word = ps_flow_load(&flow->word);
   __sync_val_compare_and_swap(
-      &flow->word, word,
-      ps_flow_word(now, PS_FLOW_HALF_OPEN, 0, ps_flow_snat(word), word >> 56));
+      &flow->word, word, ps_flow_word(now, PS_FLOW_HALF_OPEN, 0, ps_flow_snat(word), word >> 56));
 }
 
 PS_INLINE void ps_free_flow(struct ps_flow *flow) {
@@ -223,8 +225,9 @@ PS_INLINE void ps_free_flow(struct ps_flow *flow) {
   __sync_val_compare_and_swap(&flow->word, word, ps_flow_word(0, PS_FLOW_FREE, 0, 0, word >> 56));
 }
 
-// The client's new flow, found by its place (ps_new_flow_place), or why there is none (enum ps_reason). When two
-// processors open the same flow at once, both come to the one that the index names first.
+// The client's new flow, found by its place (ps_new_flow_place), or why there is none (enum
+// ps_reason). When two processors open the same flow at once, both come to the one that the index
+// names first.
 PS_CALL int ps_create_flow(const struct ps_tables *tables, const struct ps_settings *settings,
                            int family, const struct ps_backend *backend,
                            struct ps_new_flow *wanted) {

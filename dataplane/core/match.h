@@ -12,17 +12,18 @@ struct ps_route {
   const struct ps_service *service;
   const struct ps_backend *backend;
   struct ps_flow *flow;
-  __u64 word;        // the flow's life as it was met
+  __u64 word;  // the flow's life as it was met
   __u32 generation;
-  __u32 snat;       // place in settings->snat
-  __u32 interface;  // place in settings->interfaces where the packet came in
+  __u32 snat;        // place in settings->snat
+  __u32 interface;   // place in settings->interfaces where the packet came in
   __u16 service_id;  // 0: not known
   __u16 backend_id;
   __u8 to_backend;
   __u8 is_new;
 };
 
-// A frame sent to another station (flooded by a switch, or met by a promiscuous interface) is not ours to forward.
+// A frame sent to another station (flooded by a switch, or met by a promiscuous interface) is not
+// ours to forward.
 PS_INLINE int ps_find_interface(const struct ps_frame *frame, const struct ps_packet *packet,
                                 struct ps_route *route) {
   for (__u32 i = 0; i < PS_MAX_INTERFACES; i++) {
@@ -54,8 +55,8 @@ PS_INLINE int ps_has_hops(int family, const struct ps_packet *packet) {
   return (family == PS_IPV4 ? packet->ipv4->ttl : packet->ipv6->hop_limit) > 1;
 }
 
-// Where the packet came in, and which way it goes: to a port of ours means from a backend, anything else may be a
-// client's.
+// Where the packet came in, and which way it goes: to a port of ours means from a backend, anything
+// else may be a client's.
 PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
                                               const struct ps_frame *frame, int family,
                                               const struct ps_packet *packet,

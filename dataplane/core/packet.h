@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // From a frame's bytes to a packet: headers found and checked, nothing changed.
 //
-// The cursor is the only way to a frame's bytes: it gives a header that lies inside the frame, or nothing. IPv4 options
-// are stepped over; fragments and IPv6 extension headers are the kernel's.
+// The cursor is the only way to a frame's bytes: it gives a header that lies inside the frame, or
+// nothing. IPv4 options are stepped over; fragments and IPv6 extension headers are the kernel's.
 #pragma once
 
 #include "dataplane/core/reasons.h"
@@ -18,8 +18,8 @@ struct ps_frame {
   __u32 now_ticks;        // monotonic, see PS_TICK_SHIFT
 };
 
-// The whole frame's length in bytes, which may be in several buffers. Defined by each driver; asked only for a packet that is
-// longer than what can be read.
+// The whole frame's length in bytes, which may be in several buffers. Defined by each driver; asked
+// only for a packet that is longer than what can be read.
 PS_INLINE __u32 ps_frame_length(const struct ps_frame *frame);
 
 struct PS_WIRE ps_ethernet {
@@ -83,7 +83,7 @@ enum { PS_TCP_FIN = 0x01, PS_TCP_SYN = 0x02, PS_TCP_RST = 0x04, PS_TCP_ACK = 0x1
 // The ports open both transport headers at the same place.
 struct ps_packet {
   struct ps_ethernet *ethernet;
-  struct ps_ipv4 *ipv4;       // by family
+  struct ps_ipv4 *ipv4;  // by family
   struct ps_ipv6 *ipv6;
   struct ps_udp *udp;         // by protocol; its ports are TCP's too
   struct ps_tcp *tcp;         // nothing for UDP
@@ -157,7 +157,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   return ip->next_header == 44 ? PS_REASON_fragment : PS_REASON_NONE;
 }
 
-// The transport header has to lie inside what the IP header says is there, not only inside the frame.
+// The transport header has to lie inside what the IP header says is there, not only inside the
+// frame.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor,
                                                         __u32 payload_bytes,
                                                         struct ps_packet *packet) {
@@ -180,8 +181,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor
   return PS_REASON_NONE;
 }
 
-// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP or UDP; else says why
-// not. Frames to a group of stations are never forwarded.
+// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP
+// or UDP; else says why not. Frames to a group of stations are never forwarded.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int family,
                                               struct ps_packet *packet) {
   struct ps_cursor cursor = {frame->data, frame->end};
@@ -191,8 +192,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int 
   const enum ps_reason reason = family == PS_IPV4 ? ps_parse_ipv4(frame, &cursor, packet)
                                                   : ps_parse_ipv6(frame, &cursor, packet);
   if (reason) return reason;
-  const __u32 header_bytes = family == PS_IPV4
-                                 ? (packet->ipv4->version_and_words & 0x0fu) * 4
-                                 : (__u32)sizeof(struct ps_ipv6);
+  const __u32 header_bytes = family == PS_IPV4 ? (packet->ipv4->version_and_words & 0x0fu) * 4
+                                               : (__u32)sizeof(struct ps_ipv6);
   return ps_parse_transport(&cursor, packet->ip_bytes - header_bytes, packet);
 }

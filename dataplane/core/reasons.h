@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// Every reason for which a packet is not forwarded, once: the enum, the counters' index, the name in metrics and the
-// text for people come from this list.
+// Every reason for which a packet is not forwarded, once: the enum, the counters' index, the name
+// in metrics and the text for people come from this list.
 //
-// "pass" hands the packet to the kernel untouched, "drop" ends it. Appending keeps running counters' meaning.
+// "pass" hands the packet to the kernel untouched, "drop" ends it. Appending keeps running
+// counters' meaning.
 #pragma once
 
 // X(name, verdict, text)
-#define PS_REASONS(X)                                                                             \
-  X(not_ours, pass, "no service and no flow of ours")                                             \
-  X(truncated, drop, "the frame ends before its headers do")                                      \
-  X(malformed, drop, "a header contradicts itself")                                               \
-  X(ttl_expired, drop, "TTL or hop limit used up")                                                \
-  X(fragment, pass, "a fragment; the kernel takes it")                                            \
-  X(no_backend, pass, "no backend takes clients; the kernel refuses it")                          \
-  X(no_flow, pass, "a packet amid a connection that is not known; the kernel resets it")          \
-  X(backend_unresolved, drop, "the backend's MAC address is not known")                           \
-  X(backend_gone, drop, "the flow's backend is not in the tables any more")                       \
-  X(flow_table_full, drop, "no place in the flow table that a newcomer may take")                 \
-  X(snat_ports_exhausted, drop, "every source port tried towards the backend is in use")          \
-  X(no_snat_address, drop, "no appliance address of the packet's family")                         \
+#define PS_REASONS(X)                                                                    \
+  X(not_ours, pass, "no service and no flow of ours")                                    \
+  X(truncated, drop, "the frame ends before its headers do")                             \
+  X(malformed, drop, "a header contradicts itself")                                      \
+  X(ttl_expired, drop, "TTL or hop limit used up")                                       \
+  X(fragment, pass, "a fragment; the kernel takes it")                                   \
+  X(no_backend, pass, "no backend takes clients; the kernel refuses it")                 \
+  X(no_flow, pass, "a packet amid a connection that is not known; the kernel resets it") \
+  X(backend_unresolved, drop, "the backend's MAC address is not known")                  \
+  X(backend_gone, drop, "the flow's backend is not in the tables any more")              \
+  X(flow_table_full, drop, "no place in the flow table that a newcomer may take")        \
+  X(snat_ports_exhausted, drop, "every source port tried towards the backend is in use") \
+  X(no_snat_address, drop, "no appliance address of the packet's family")                \
   X(tables_unreadable, drop, "a table refers to an entry outside its size")
 
 enum ps_reason {
@@ -26,7 +27,7 @@ enum ps_reason {
 #define PS_REASON_ENUM(name, verdict, text) PS_REASON_##name,
   PS_REASONS(PS_REASON_ENUM)
 #undef PS_REASON_ENUM
-  PS_REASON_COUNT
+      PS_REASON_COUNT
 };
 
 // Room for reasons in the counters' layout.

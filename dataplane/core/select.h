@@ -15,7 +15,8 @@ PS_INLINE __u64 ps_mix(__u64 x) {
   return x;
 }
 
-// Where the service index is searched from. Not keyed: services are the operator's, not a client's choice.
+// Where the service index is searched from. Not keyed: services are the operator's, not a client's
+// choice.
 PS_INLINE __u32 ps_service_hash(int family, const struct ps_address *vip, struct ps_be16 port,
                                 __u8 protocol) {
   __u64 hash = vip->word[0].raw | ((__u64)port.raw << 32) | ((__u64)protocol << 48);
@@ -27,8 +28,7 @@ PS_INLINE __u32 ps_service_hash(int family, const struct ps_address *vip, struct
 
 // 0: none. The control plane places every service within PS_SERVICE_PROBES of its hash.
 PS_INLINE __u16 ps_find_service(const struct ps_tables *tables, __u32 generation, int family,
-                                const struct ps_address *vip, struct ps_be16 port,
-                                __u8 protocol) {
+                                const struct ps_address *vip, struct ps_be16 port, __u8 protocol) {
   const __u32 size = ps_service_index_size(tables);
   __u32 slot = ps_scale(ps_service_hash(family, vip, port, protocol), size);
   for (int probe = 0; probe < PS_SERVICE_PROBES; probe++, slot++) {
@@ -61,8 +61,9 @@ PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
 }
 
 // 0: nobody takes clients.
-PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables, const struct ps_settings *settings,
-                                  int family, __u16 service_id, const struct ps_service *service,
+PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables,
+                                  const struct ps_settings *settings, int family, __u16 service_id,
+                                  const struct ps_service *service,
                                   const struct ps_address *client) {
   const struct ps_lookup_table *table =
       ps_lookup_table_at(tables, service_id, service->lookup_table & 1);

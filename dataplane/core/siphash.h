@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // SipHash-1-3 (Aumasson and Bernstein, 2012) of 4 or 16 bytes: the hash of a client's address.
 //
-// Keyed by the configuration's seed, so that nobody outside can aim at a backend, and standard, so that any other
-// implementation can tell which backend a client meets.
+// Keyed by the configuration's seed, so that nobody outside can aim at a backend, and standard, so
+// that any other implementation can tell which backend a client meets.
 #pragma once
 
 #include "dataplane/core/types.h"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The layout of every table, once for the XDP program, the DPDK worker and the control plane.
 //
-// All tables are plain memory. What the configuration says (settings, services, backends) is there in two
-// generations: packets read the one that `ps_control.generation` names, the control plane writes the other. Lookup
-// tables come in pairs, one pair a service. Flow tables and counters are written by packets only.
-// Explicit padding, no pointers, host byte order unless the type says otherwise.
+// All tables are plain memory. What the configuration says (settings, services, backends) is there
+// in two generations: packets read the one that `ps_control.generation` names, the control plane
+// writes the other. Lookup tables come in pairs, one pair a service. Flow tables and counters are
+// written by packets only. Explicit padding, no pointers, host byte order unless the type says
+// otherwise.
 #pragma once
 
 #include "dataplane/core/reasons.h"
@@ -47,12 +48,13 @@ enum ps_flow_state {
   PS_FLOW_STATES
 };
 
-// Time in the tables: ticks of 2^28 ns (268 ms) of the driver's steady clock, 36 years until they wrap.
+// Time in the tables: ticks of 2^28 ns (268 ms) of the driver's steady clock, 36 years until they
+// wrap.
 #define PS_TICK_SHIFT 28
 
 struct ps_settings {
-  __u64 flow_factors[8];  // odd and secret: the flow tables' hashing
-  __u64 hash_key[2];      // SipHash key of client hashes
+  __u64 flow_factors[8];      // odd and secret: the flow tables' hashing
+  __u64 hash_key[2];          // SipHash key of client hashes
   __u32 timeout_ticks[2][8];  // idle timeout by [0: TCP, 1: UDP][enum ps_flow_state]
   __u16 snat_port_first;
   __u16 snat_port_count;
@@ -96,11 +98,12 @@ struct ps_lookup_table {
 PS_SIZE_IS(struct ps_lookup_table, 131080);
 
 // One flow, both directions. `word` is the entry's life and changes by compare-and-swap only:
-// bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 63 a count of the entry's
-// uses. The other fields are written between claim and publication and stay.
+// bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 63 a count
+// of the entry's uses. The other fields are written between claim and publication and stay.
 struct ps_flow {
   __u64 word;
-  __u64 client_hop;  // bits 0 to 47 the MAC that the client's frames come from, 48 to 63 the interface's place
+  __u64 client_hop;  // bits 0 to 47 the MAC that the client's frames come from, 48 to 63 the
+                     // interface's place
   struct ps_be32 client_word0;  // IPv4: the client's address
   struct ps_be16 client_port;
   struct ps_be16 snat_port;
@@ -111,13 +114,14 @@ struct ps_flow {
 PS_SIZE_IS(struct ps_flow, 32);
 
 struct ps_flow6 {
-  struct ps_flow flow;        // client_word0 holds the first word of `client` too
+  struct ps_flow flow;  // client_word0 holds the first word of `client` too
   struct ps_address client;
   __u8 reserved[16];
 };
 PS_SIZE_IS(struct ps_flow6, 64);
 
-// A flow stands in the set that its return tuple (backend, appliance address and port) hashes to. Two cache lines.
+// A flow stands in the set that its return tuple (backend, appliance address and port) hashes to.
+// Two cache lines.
 #define PS_FLOW4_WAYS 4
 #define PS_FLOW6_WAYS 2
 #define PS_FLOW_SET_BYTES 128
@@ -130,8 +134,9 @@ struct ps_flow_set {
 };
 PS_SIZE_IS(struct ps_flow_set, PS_FLOW_SET_BYTES);
 
-// From the client's tuple to its flow: a tag and the flow's place, plus one. A hint: the flow itself is the truth, a
-// word whose flow has ended is free. One cache line. The first word of a set says whether the set was ever too full.
+// From the client's tuple to its flow: a tag and the flow's place, plus one. A hint: the flow
+// itself is the truth, a word whose flow has ended is free. One cache line. The first word of a set
+// says whether the set was ever too full.
 #define PS_INDEX_WAYS 8
 #define PS_INDEX_PLACE_BITS 40
 #define PS_INDEX_SPILLED (1ULL << 39)
@@ -141,9 +146,9 @@ struct ps_flow_index {
 };
 PS_SIZE_IS(struct ps_flow_index, 64);
 
-// Sets for a flow table of `entries` (nominal) flows: a fifth of the flow places and half of the index stay free, so
-// that a table with `entries` live flows still finds a place for nearly every newcomer.
-// Bytes for each flow: IPv4 1.25 x 32 + 16 = 56, IPv6 1.25 x 64 + 16 = 96.
+// Sets for a flow table of `entries` (nominal) flows: a fifth of the flow places and half of the
+// index stay free, so that a table with `entries` live flows still finds a place for nearly every
+// newcomer. Bytes for each flow: IPv4 1.25 x 32 + 16 = 56, IPv6 1.25 x 64 + 16 = 96.
 #define PS_INDEX_SETS(entries) ((entries) / 4)
 #define PS_FLOW4_SETS(entries) ((entries) / 16 * 5)
 #define PS_FLOW6_SETS(entries) ((entries) / 8 * 5)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The rewrite: network address and port translation in both directions, TTL, MAC addresses.
 //
-// Checksums are updated (RFC 1624, RFC 3022); a UDP checksum of zero over IPv4 stays zero, and one that becomes zero is
-// sent as all ones (RFC 768).
+// Checksums are updated (RFC 1624, RFC 3022); a UDP checksum of zero over IPv4 stays zero, and one
+// that becomes zero is sent as all ones (RFC 768).
 #pragma once
 
 #include "dataplane/core/checksum.h"
@@ -70,7 +70,8 @@ PS_INLINE void ps_update_transport_checksum(int family, const struct ps_packet *
   *field = checksum;
 }
 
-// Time to live and the IPv4 header's checksum. The TTL is the low byte in memory of its checksummed word.
+// Time to live and the IPv4 header's checksum. The TTL is the low byte in memory of its checksummed
+// word.
 PS_INLINE void ps_spend_hop(int family, const struct ps_packet *packet, __u64 address_change) {
   if (family == PS_IPV6) {
     packet->ipv6->hop_limit--;

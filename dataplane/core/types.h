@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The integer types of the wire and the few macros by which one text compiles as BPF C and as C++.
 //
-// Multi-byte fields in network order have types of their own, so that comparing a port on the wire with a
-// host-order 80 does not compile. The core includes nothing but <linux/types.h>.
+// Multi-byte fields in network order have types of their own, so that comparing a port on the wire
+// with a host-order 80 does not compile. The core includes nothing but <linux/types.h>.
 #pragma once
 
 #include <linux/types.h>
 
 #define PS_INLINE static inline __attribute__((always_inline))
 
-// A call of its own, for what is long and rare. The BPF verifier checks it once, by itself, and takes any pointer that it
-// is given for one that may be null.
+// A call of its own, for what is long and rare. The BPF verifier checks it once, by itself, and
+// takes any pointer that it is given for one that may be null.
 #ifdef __bpf__
 #define PS_CALL __attribute__((noinline))
 #else
@@ -28,8 +28,9 @@
 #define PS_UNROLL _Pragma("GCC unroll 8")
 #endif
 
-// Wire structs sit at any address. BPF's target loads unaligned words as they are but would split those of a packed
-// struct into bytes; everywhere else packed is what makes an unaligned access defined.
+// Wire structs sit at any address. BPF's target loads unaligned words as they are but would split
+// those of a packed struct into bytes; everywhere else packed is what makes an unaligned access
+// defined.
 #ifdef __bpf__
 #define PS_WIRE
 #else

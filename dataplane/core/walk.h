@@ -3,8 +3,8 @@
 //
 //   ps_frame_family -> ps_parse -> ps_match -> ps_track -> ps_translate, ps_count -> verdict
 //
-// Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_translate its bytes are
-// untouched.
+// Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_translate
+// its bytes are untouched.
 #pragma once
 
 #include "dataplane/core/track.h"
@@ -20,19 +20,16 @@ struct ps_verdict {
 
 PS_INLINE enum ps_action ps_action_of(enum ps_reason reason) {
   switch (reason) {
-    case PS_REASON_NONE:
-      return PS_TRANSMIT;
+    case PS_REASON_NONE: return PS_TRANSMIT;
 #define PS_ACTION_pass PS_PASS
 #define PS_ACTION_drop PS_DROP
 #define PS_REASON_ACTION(name, verdict, text) \
-  case PS_REASON_##name:                      \
-    return PS_ACTION_##verdict;
+  case PS_REASON_##name: return PS_ACTION_##verdict;
       PS_REASONS(PS_REASON_ACTION)
 #undef PS_REASON_ACTION
 #undef PS_ACTION_pass
 #undef PS_ACTION_drop
-    default:
-      return PS_DROP;
+    default: return PS_DROP;
   }
 }
 
@@ -83,10 +80,8 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
                                                 const struct ps_frame *frame) {
   switch (ps_frame_family(frame)) {
-    case PS_IPV4:
-      return ps_walk_family(tables, frame, PS_IPV4);
-    case PS_IPV6:
-      return ps_walk_family(tables, frame, PS_IPV6);
+    case PS_IPV4: return ps_walk_family(tables, frame, PS_IPV4);
+    case PS_IPV6: return ps_walk_family(tables, frame, PS_IPV6);
   }
   const struct ps_verdict not_ip = {PS_PASS, PS_REASON_not_ours, 0};
   return not_ip;

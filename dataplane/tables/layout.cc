@@ -23,10 +23,11 @@ TableLayout layout(const char* name, uint32_t elements) {
 
 Result<void> same(const char* key, uint32_t running, uint32_t wanted) {
   if (running == wanted) return {};
-  return fail(ErrorKind::kConflict,
-              fmt::format("the running tables have {} = {}, the configuration says {}: set it back, or "
-                          "run `penstock stop` first (open connections will be lost)",
-                          key, running, wanted));
+  return fail(
+      ErrorKind::kConflict,
+      fmt::format("the running tables have {} = {}, the configuration says {}: set it back, or "
+                  "run `penstock stop` first (open connections will be lost)",
+                  key, running, wanted));
 }
 
 }  // namespace
@@ -95,8 +96,7 @@ AnonymousTables::AnonymousTables(const TableSizes& sizes, uint32_t workers)
     : tables_(unplaced_tables(sizes, workers)) {
   for (const TableLayout& table : table_layouts(sizes, workers)) {
     const size_t bytes = static_cast<size_t>(table.elements) * table.element_bytes;
-    void* memory =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     memory_.emplace_back(memory, Unmap{bytes});
     table.place(tables_, memory);

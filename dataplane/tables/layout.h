@@ -12,7 +12,8 @@
 
 namespace penstock {
 
-// One table: its name (the BPF map's too), how many elements of how many bytes, and where ps_tables keeps its address.
+// One table: its name (the BPF map's too), how many elements of how many bytes, and where ps_tables
+// keeps its address.
 struct TableLayout {
   const char* name;
   uint32_t elements;

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables as plain memory, and the core's accessors over it: for tests, for tools and for forwarders that live in
-// user space. Include this, then core/walk.h.
+// The tables as plain memory, and the core's accessors over it: for tests, for tools and for
+// forwarders that live in user space. Include this, then core/walk.h.
 #pragma once
 
 #include "dataplane/core/access.h"
 #include "dataplane/core/packet.h"
 
-// Where each table begins. Owned by whoever mapped or allocated it (TableMemory in tables/layout.h).
+// Where each table begins. Owned by whoever mapped or allocated it (TableMemory in
+// tables/layout.h).
 struct ps_tables {
-  struct ps_control *control;
-  struct ps_settings *settings;     // [generation]
-  __u64 *service_index;             // [generation][max_services], four 16-bit ids each
-  struct ps_service *services;      // [generation][max_services]
-  struct ps_backend *backends;      // [generation][max_backends]
-  struct ps_lookup_table *lookup_tables;  // [max_services][2]
-  struct ps_flow_index *flow_index4;
-  struct ps_flow_index *flow_index6;
-  struct ps_flow_set *flows4;
-  struct ps_flow_set *flows6;
-  struct ps_traffic *service_traffic;     // [worker][max_services]
-  struct ps_traffic *backend_traffic;     // [worker][max_backends]
-  struct ps_reason_counts *reasons;       // [worker][max_services]
+  struct ps_control* control;
+  struct ps_settings* settings;           // [generation]
+  __u64* service_index;                   // [generation][max_services], four 16-bit ids each
+  struct ps_service* services;            // [generation][max_services]
+  struct ps_backend* backends;            // [generation][max_backends]
+  struct ps_lookup_table* lookup_tables;  // [max_services][2]
+  struct ps_flow_index* flow_index4;
+  struct ps_flow_index* flow_index6;
+  struct ps_flow_set* flows4;
+  struct ps_flow_set* flows6;
+  struct ps_traffic* service_traffic;  // [worker][max_services]
+  struct ps_traffic* backend_traffic;  // [worker][max_backends]
+  struct ps_reason_counts* reasons;    // [worker][max_services]
   // Copies of what control says: read for every packet.
   __u32 max_services;
   __u32 max_backends;
@@ -31,79 +32,80 @@ struct ps_tables {
 };
 
 // A frame here is in one buffer.
-PS_INLINE __u32 ps_frame_length(const struct ps_frame *frame) {
+PS_INLINE __u32 ps_frame_length(const struct ps_frame* frame) {
   return (__u32)(frame->end - frame->data);
 }
 
-PS_INLINE struct ps_control *ps_control_at(const struct ps_tables *tables) {
+PS_INLINE struct ps_control* ps_control_at(const struct ps_tables* tables) {
   return tables->control;
 }
 
-PS_INLINE struct ps_settings *ps_settings_at(const struct ps_tables *tables, __u32 generation) {
+PS_INLINE struct ps_settings* ps_settings_at(const struct ps_tables* tables, __u32 generation) {
   return generation < PS_GENERATIONS ? tables->settings + generation : nullptr;
 }
 
-PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables) {
+PS_INLINE __u32 ps_service_index_size(const struct ps_tables* tables) {
   return tables->max_services * 4;
 }
 
-PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot) {
+PS_INLINE __u16* ps_service_index_at(const struct ps_tables* tables, __u32 generation, __u32 slot) {
   if (slot >= ps_service_index_size(tables)) return nullptr;
-  auto *ids = reinterpret_cast<__u16 *>(tables->service_index + generation * tables->max_services);
+  auto* ids = reinterpret_cast<__u16*>(tables->service_index + generation * tables->max_services);
   return ids + slot;
 }
 
-PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
-                                        __u32 id) {
+PS_INLINE struct ps_service* ps_service_at(const struct ps_tables* tables, __u32 generation,
+                                           __u32 id) {
   if (id >= tables->max_services) return nullptr;
   return tables->services + generation * tables->max_services + id;
 }
 
-PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,
-                                        __u32 id) {
+PS_INLINE struct ps_backend* ps_backend_at(const struct ps_tables* tables, __u32 generation,
+                                           __u32 id) {
   if (id >= tables->max_backends) return nullptr;
   return tables->backends + generation * tables->max_backends + id;
 }
 
-PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service,
-                                                  __u32 which) {
+PS_INLINE struct ps_lookup_table* ps_lookup_table_at(const struct ps_tables* tables, __u32 service,
+                                                     __u32 which) {
   if (service >= tables->max_services) return nullptr;
   return tables->lookup_tables + service * 2 + which;
 }
 
-PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables) {
+PS_INLINE __u32 ps_index_sets(const struct ps_tables* tables) {
   return tables->index_sets;
 }
 
-PS_INLINE struct ps_flow_index *ps_index_set_at(const struct ps_tables *tables, int family,
-                                             __u32 set) {
+PS_INLINE struct ps_flow_index* ps_index_set_at(const struct ps_tables* tables, int family,
+                                                __u32 set) {
   if (set >= tables->index_sets) return nullptr;
   return (family == PS_IPV4 ? tables->flow_index4 : tables->flow_index6) + set;
 }
 
-PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family) {
+PS_INLINE __u32 ps_flow_sets(const struct ps_tables* tables, int family) {
   return family == PS_IPV4 ? tables->flow4_sets : tables->flow6_sets;
 }
 
-PS_INLINE struct ps_flow_set *ps_flow_set_at(const struct ps_tables *tables, int family, __u32 set) {
+PS_INLINE struct ps_flow_set* ps_flow_set_at(const struct ps_tables* tables, int family,
+                                             __u32 set) {
   if (set >= ps_flow_sets(tables, family)) return nullptr;
   return (family == PS_IPV4 ? tables->flows4 : tables->flows6) + set;
 }
 
-PS_INLINE struct ps_traffic *ps_service_traffic_at(const struct ps_tables *tables, __u32 worker,
-                                                __u32 id) {
+PS_INLINE struct ps_traffic* ps_service_traffic_at(const struct ps_tables* tables, __u32 worker,
+                                                   __u32 id) {
   if (worker >= tables->workers || id >= tables->max_services) return nullptr;
   return tables->service_traffic + worker * tables->max_services + id;
 }
 
-PS_INLINE struct ps_traffic *ps_backend_traffic_at(const struct ps_tables *tables, __u32 worker,
-                                                __u32 id) {
+PS_INLINE struct ps_traffic* ps_backend_traffic_at(const struct ps_tables* tables, __u32 worker,
+                                                   __u32 id) {
   if (worker >= tables->workers || id >= tables->max_backends) return nullptr;
   return tables->backend_traffic + worker * tables->max_backends + id;
 }
 
-PS_INLINE struct ps_reason_counts *ps_reasons_at(const struct ps_tables *tables, __u32 worker,
-                                              __u32 service) {
+PS_INLINE struct ps_reason_counts* ps_reasons_at(const struct ps_tables* tables, __u32 worker,
+                                                 __u32 service) {
   if (worker >= tables->workers || service >= tables->max_services) return nullptr;
   return tables->reasons + worker * tables->max_services + service;
 }

@@ -8,10 +8,9 @@
 namespace penstock {
 namespace {
 
-constexpr const char* kReasonNames[] = {
-    "none",
+constexpr const char* kReasonNames[] = {"none",
 #define PS_REASON_NAME(name, verdict, text) #name,
-    PS_REASONS(PS_REASON_NAME)
+                                        PS_REASONS(PS_REASON_NAME)
 #undef PS_REASON_NAME
 };
 
@@ -59,8 +58,10 @@ CounterSnapshot read_counters(const ps_tables& tables) {
     for (uint32_t id = 0; id < tables.max_services; id++) {
       const auto service = static_cast<ServiceId>(id);
       const ps_traffic& traffic = *ps_service_traffic_at(&tables, worker, id);
-      if (traffic.packets_to_backend) add(snapshot.services[service], traffic);
-      else if (traffic.packets_to_client) add(snapshot.services[service], traffic);
+      if (traffic.packets_to_backend)
+        add(snapshot.services[service], traffic);
+      else if (traffic.packets_to_client)
+        add(snapshot.services[service], traffic);
       add_reasons(snapshot, service, *ps_reasons_at(&tables, worker, id));
     }
     for (uint32_t id = 1; id < tables.max_backends; id++) {

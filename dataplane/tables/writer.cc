@@ -132,7 +132,8 @@ BackendEntry from_table(const ps_backend& from) {
   return to;
 }
 
-// Linear probing, as ps_find_service searches. At a quarter full a run of PS_SERVICE_PROBES is rare, not impossible.
+// Linear probing, as ps_find_service searches. At a quarter full a run of PS_SERVICE_PROBES is
+// rare, not impossible.
 Result<void> write_service_index(const ps_tables& tables, uint32_t generation,
                                  const std::map<ServiceId, ServiceEntry>& services) {
   const uint32_t size = ps_service_index_size(&tables);
@@ -188,8 +189,7 @@ ForwardingState TableWriter::read() const {
   return state;
 }
 
-Result<void> TableWriter::apply(const Delta& delta,
-                                const std::vector<LocalInterface>& interfaces) {
+Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInterface>& interfaces) {
   if (auto fits = check_ids(tables_, delta); !fits) return fits;
   const uint32_t generation = (tables_.control->generation & 1) ^ 1;
   auto indexed = write_service_index(tables_, generation, delta.next.services);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies a delta to the tables, whoever's memory they are: writes the generation that packets do not read, publishes it,
-// and waits until no packet reads the one before.
+// Applies a delta to the tables, whoever's memory they are: writes the generation that packets do
+// not read, publishes it, and waits until no packet reads the one before.
 #pragma once
 
 #include <functional>
@@ -18,13 +18,14 @@ struct LocalInterface {
 
 class TableWriter {
  public:
-  // `wait_for_readers` returns when every packet that was being forwarded at its call is through; it is the driver's
-  // proof. The tables outlive the writer.
+  // `wait_for_readers` returns when every packet that was being forwarded at its call is through;
+  // it is the driver's proof. The tables outlive the writer.
   TableWriter(const ps_tables& tables, std::function<Result<void>()> wait_for_readers);
 
   // What the published generation holds: nothing in tables made anew.
   ForwardingState read() const;
-  // Writes delta.next and its lookup tables, with the interfaces that the driver forwards on, and publishes them.
+  // Writes delta.next and its lookup tables, with the interfaces that the driver forwards on, and
+  // publishes them.
   Result<void> apply(const Delta& delta, const std::vector<LocalInterface>& interfaces);
 
  private:

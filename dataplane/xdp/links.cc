@@ -41,7 +41,8 @@ std::map<std::string, LocalInterface> local_interfaces() {
   return found;
 }
 
-// Zero when the link is none of an interface any more: it was deleted, and perhaps made again under its name.
+// Zero when the link is none of an interface any more: it was deleted, and perhaps made again under
+// its name.
 uint32_t linked_interface(int link_fd) {
   bpf_link_info info{};
   uint32_t bytes = sizeof info;
@@ -66,10 +67,11 @@ tl::unexpected<Error> already_taken(const std::string& name, uint32_t index) {
   LIBBPF_OPTS(bpf_xdp_query_opts, query);
   uint32_t program = 0;
   if (bpf_xdp_query(static_cast<int>(index), 0, &query) == 0) program = query.prog_id;
-  return fail(ErrorKind::kConflict,
-              fmt::format("{} already has an XDP program (id {}): another penstock or another tool; see "
-                          "`bpftool net`, end it, or choose another interface",
-                          name, program));
+  return fail(
+      ErrorKind::kConflict,
+      fmt::format("{} already has an XDP program (id {}): another penstock or another tool; see "
+                  "`bpftool net`, end it, or choose another interface",
+                  name, program));
 }
 
 Result<InterfaceStatus> attach_new(const std::string& pin, const std::string& name, uint32_t index,
@@ -81,9 +83,10 @@ Result<InterfaceStatus> attach_new(const std::string& pin, const std::string& na
   if (!link && (errno == EBUSY || errno == EEXIST)) return already_taken(name, index);
   if (!link) {
     status.attach_mode = "generic";
-    status.degraded = fmt::format("native XDP was refused ({}): packets take the slow generic path; see "
-                                  "the driver's XDP support and the interface's MTU and queues",
-                                  error_text(errno));
+    status.degraded = fmt::format(
+        "native XDP was refused ({}): packets take the slow generic path; see "
+        "the driver's XDP support and the interface's MTU and queues",
+        error_text(errno));
     LIBBPF_OPTS(bpf_link_create_opts, generic, .flags = XDP_FLAGS_SKB_MODE);
     link = Fd(bpf_link_create(program_fd, target, BPF_XDP, &generic));
   }
@@ -106,8 +109,8 @@ Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::strin
       std::vector<std::string> there;
       for (const auto& [other, unused] : local) there.push_back(other);
       return fail(ErrorKind::kNotFound,
-                  fmt::format("there is no interface {}: name one of {} in dataplane.interfaces", name,
-                              fmt::join(there, ", ")));
+                  fmt::format("there is no interface {}: name one of {} in dataplane.interfaces",
+                              name, fmt::join(there, ", ")));
     }
     found.push_back(interface->second);
   }
@@ -124,8 +127,9 @@ Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::st
     }
     InterfaceStatus status{name, attached_mode(index), ""};
     if (status.attach_mode == "generic") {
-      status.degraded = "native XDP was refused when the program was first attached: packets take the "
-                        "slow generic path";
+      status.degraded =
+          "native XDP was refused when the program was first attached: packets take the "
+          "slow generic path";
     }
     return status;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pinned attachments of the program to interfaces: one link an interface, in native mode where the driver can.
+// The pinned attachments of the program to interfaces: one link an interface, in native mode where
+// the driver can.
 #pragma once
 
 #include <string>
@@ -15,8 +16,9 @@ namespace penstock {
 // Names and MACs as they are now. kNotFound for a missing one, naming those there are.
 Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::string>& names);
 
-// Makes the program forward on the interface: takes over the link pinned for it, else attaches and pins one. A
-// replaced program's last packet and the new one's first have no gap between them. The status says how.
+// Makes the program forward on the interface: takes over the link pinned for it, else attaches and
+// pins one. A replaced program's last packet and the new one's first have no gap between them. The
+// status says how.
 Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::string& name,
                                          uint32_t index, int program_fd);
 

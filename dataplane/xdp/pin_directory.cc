@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bpffs housekeeping. The lock is flock(2) on the directory itself, so it needs no file and dies with the process.
+// bpffs housekeeping. The lock is flock(2) on the directory itself, so it needs no file and dies
+// with the process.
 #include "dataplane/xdp/pin_directory.h"
 
 #include <bpf/bpf.h>
@@ -42,10 +43,11 @@ Result<void> ensure_bpffs(const std::string& path) {
     if (mount("bpf", kStandardMount, "bpf", 0, "mode=0700") == 0) return {};
     return fail_errno(fmt::format("cannot mount a bpffs at {}", kStandardMount), errno);
   }
-  return fail(ErrorKind::kInvalid,
-              fmt::format("pin_path {} is not on a bpffs: mount one there with `mount -t bpf bpf {}`, or "
-                          "choose a path below {}",
-                          path, fs::path(path).parent_path().string(), kStandardMount));
+  return fail(
+      ErrorKind::kInvalid,
+      fmt::format("pin_path {} is not on a bpffs: mount one there with `mount -t bpf bpf {}`, or "
+                  "choose a path below {}",
+                  path, fs::path(path).parent_path().string(), kStandardMount));
 }
 
 }  // namespace
@@ -62,10 +64,11 @@ Result<PinDirectory> PinDirectory::open(const std::string& path) {
     return PinDirectory(path, std::move(directory));
   }
   if (errno != EWOULDBLOCK) return fail_errno(fmt::format("cannot lock {}", path), errno);
-  return fail(ErrorKind::kConflict,
-              fmt::format("another penstock daemon runs with pin_path {}: stop it first, or give this one "
-                          "a pin_path, a control socket and an interface of its own",
-                          path));
+  return fail(
+      ErrorKind::kConflict,
+      fmt::format("another penstock daemon runs with pin_path {}: stop it first, or give this one "
+                  "a pin_path, a control socket and an interface of its own",
+                  path));
 }
 
 bool PinDirectory::has(const std::string& name) const {

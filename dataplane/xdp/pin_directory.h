@@ -12,15 +12,17 @@ namespace penstock {
 
 class PinDirectory {
  public:
-  // Makes the directory and takes its lock for as long as the object lives. kConflict: somebody has it.
-  // kInvalid: not on a bpffs, and not below /sys/fs/bpf, where one is mounted when it is missing.
+  // Makes the directory and takes its lock for as long as the object lives. kConflict: somebody has
+  // it. kInvalid: not on a bpffs, and not below /sys/fs/bpf, where one is mounted when it is
+  // missing.
   static Result<PinDirectory> open(const std::string& path);
 
   std::string file(const std::string& name) const { return path_ + "/" + name; }
   bool has(const std::string& name) const;
   std::vector<std::string> names() const;
 
-  // Unpins everything and removes the directory. Links are detached: nothing of ours forwards any more.
+  // Unpins everything and removes the directory. Links are detached: nothing of ours forwards any
+  // more.
   Result<void> remove();
 
  private:

@@ -37,8 +37,7 @@ Result<MappedTables> MappedTables::map(const bpf_object* object, const TableSize
   for (const TableLayout& table : table_layouts(sizes, workers)) {
     const bpf_map* map = bpf_object__find_map_by_name(object, table.name);
     const size_t bytes = static_cast<size_t>(table.elements) * table.element_bytes;
-    void* memory =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
     if (memory == MAP_FAILED) {
       return fail_errno(fmt::format("cannot map the table {}", table.name), errno);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A BPF program over tables of given sizes: what the daemon's loader, the golden executor and the benchmark share.
+// A BPF program over tables of given sizes: what the daemon's loader, the golden executor and the
+// benchmark share.
 #pragma once
 
 #include <bpf/libbpf.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The generated skeleton of bpf/balancer.bpf.c, with the warnings of generated C kept out of our C++.
+// The generated skeleton of bpf/balancer.bpf.c, with the warnings of generated C kept out of our
+// C++.
 #pragma once
 
 #pragma GCC diagnostic push

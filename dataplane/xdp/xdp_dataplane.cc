@@ -4,7 +4,8 @@
 //   pin_path/<table>       one array map a table of core/tables.h, mapped into this process
 //   pin_path/link_<name>   the attachment to an interface
 //
-// A restart finds both: the maps are reused, the links get this binary's program. Nothing here is on the packet path.
+// A restart finds both: the maps are reused, the links get this binary's program. Nothing here is
+// on the packet path.
 #include "dataplane/xdp/xdp_dataplane.h"
 
 #include <bpf/bpf.h>
@@ -35,7 +36,8 @@ uint32_t worker_count() {
   return static_cast<uint32_t>(libbpf_num_possible_cpus());
 }
 
-// Whether there are tables to take over. Pins that a start left before it wrote `control` are as good as none.
+// Whether there are tables to take over. Pins that a start left before it wrote `control` are as
+// good as none.
 Result<bool> find_tables(const PinDirectory& pins, const TableSizes& sizes) {
   if (!pins.has("control")) return false;
   const Fd map(bpf_obj_get(pins.file("control").c_str()));
@@ -71,15 +73,15 @@ Result<Skeleton> load_program(const PinDirectory& pins, const TableSizes& sizes)
   return skeleton;
 }
 
-// An update of an array of maps returns only when every program that was running has ended (the kernel waits for an RCU
-// grace period): the proof that no packet reads the old generation. Its contents are of no interest.
+// An update of an array of maps returns only when every program that was running has ended (the
+// kernel waits for an RCU grace period): the proof that no packet reads the old generation. Its
+// contents are of no interest.
 class GracePeriod {
  public:
   static Result<GracePeriod> open() {
     Fd inner(bpf_map_create(BPF_MAP_TYPE_ARRAY, "ps_grace_inner", 4, 8, 1, nullptr));
     if (!inner) return fail_errno("cannot make a map", errno);
-    LIBBPF_OPTS(bpf_map_create_opts, options,
-                .inner_map_fd = static_cast<uint32_t>(inner.get()));
+    LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = static_cast<uint32_t>(inner.get()));
     Fd outer(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "ps_grace", 4, 4, 1, &options));
     if (!outer) return fail_errno("cannot make a map of maps", errno);
     return GracePeriod(std::move(inner), std::move(outer));
@@ -172,8 +174,8 @@ Result<std::unique_ptr<Dataplane>> build(const XdpOptions& options, PinDirectory
                                       bpf_program__fd((*skeleton)->progs.penstock_balancer));
   if (!interfaces) return tl::unexpected(interfaces.error());
   DataplaneStatus status{"xdp", std::move(*interfaces), adopted};
-  return std::make_unique<XdpDataplane>(options.interfaces, std::move(pins),
-                                        std::move(*skeleton), std::move(*tables), std::move(*grace), std::move(status));
+  return std::make_unique<XdpDataplane>(options.interfaces, std::move(pins), std::move(*skeleton),
+                                        std::move(*tables), std::move(*grace), std::move(status));
 }
 
 }  // namespace

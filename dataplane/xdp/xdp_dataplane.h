@@ -16,12 +16,14 @@ struct XdpOptions {
   TableSizes sizes;
 };
 
-// Takes over the tables and programs pinned below pin_path, or makes them, loads this binary's program and attaches
-// it to every interface. Holds a lock on pin_path as long as the object lives, so a second daemon is refused
-// (kConflict). Destroying the object leaves everything pinned and forwarding; remove() ends it.
+// Takes over the tables and programs pinned below pin_path, or makes them, loads this binary's
+// program and attaches it to every interface. Holds a lock on pin_path as long as the object lives,
+// so a second daemon is refused (kConflict). Destroying the object leaves everything pinned and
+// forwarding; remove() ends it.
 Result<std::unique_ptr<Dataplane>> open_xdp_dataplane(const XdpOptions& options);
 
-// Detaches and removes what is pinned below pin_path, without a running daemon. Nothing there: success.
+// Detaches and removes what is pinned below pin_path, without a running daemon. Nothing there:
+// success.
 Result<void> remove_xdp_dataplane(const std::string& pin_path);
 
 }  // namespace penstock

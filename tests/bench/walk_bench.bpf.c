@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// The balancer's walk under a load that varies inside one BPF_PROG_TEST_RUN: each run writes the next of many tuples into
-// the packet, then walks. A repeated packet would measure the cache. `generate` is the same without the walk, `transmit`
-// is a bare XDP_TX with a MAC swap: what is subtracted, and what is compared with.
+// The balancer's walk under a load that varies inside one BPF_PROG_TEST_RUN: each run writes the
+// next of many tuples into the packet, then walks. A repeated packet would measure the cache.
+// `generate` is the same without the walk, `transmit` is a bare XDP_TX with a MAC swap: what is
+// subtracted, and what is compared with.
 #include "bpf/tables.bpf.h"
 #include "dataplane/core/walk.h"
 
@@ -25,44 +26,44 @@ struct bench_state {
 };
 PS_TABLE(bench_state, struct bench_state);
 
-static __attribute__((always_inline)) int next_packet(struct xdp_md *ctx, int family,
-                                                      struct bench_state **state) {
-  __u8 *data = (__u8 *)(long)ctx->data;
-  const __u8 *end = (__u8 *)(long)ctx->data_end;
+static __attribute__((always_inline)) int next_packet(struct xdp_md* ctx, int family,
+                                                      struct bench_state** state) {
+  __u8* data = (__u8*)(long)ctx->data;
+  const __u8* end = (__u8*)(long)ctx->data_end;
   *state = PS_ELEMENT(bench_state, 0);
   if (!*state) return 0;
   const __u64 at = (*state)->next;
   (*state)->next = at + 1 < (*state)->count ? at + 1 : 0;
-  const struct bench_tuple *tuple = PS_ELEMENT(bench_tuples, (__u32)at);
+  const struct bench_tuple* tuple = PS_ELEMENT(bench_tuples, (__u32)at);
   if (!tuple) return 0;
   const __u32 ip_bytes = family == PS_IPV4 ? 20 : 40;
   if (data + 14 + ip_bytes + 20 > end) return 0;
   for (int i = 0; i < 12; i++) data[i] = ethernet[i];
   if (family == PS_IPV4) {
-    struct ps_ipv4 *ip = (struct ps_ipv4 *)(data + 14);
+    struct ps_ipv4* ip = (struct ps_ipv4*)(data + 14);
     ip->ttl = 64;
     ip->source = tuple->source.word[0];
     ip->destination = tuple->destination.word[0];
   } else {
-    struct ps_ipv6 *ip = (struct ps_ipv6 *)(data + 14);
+    struct ps_ipv6* ip = (struct ps_ipv6*)(data + 14);
     ip->hop_limit = 64;
     ip->source = tuple->source;
     ip->destination = tuple->destination;
   }
-  struct ps_tcp *tcp = (struct ps_tcp *)(data + 14 + ip_bytes);
+  struct ps_tcp* tcp = (struct ps_tcp*)(data + 14 + ip_bytes);
   tcp->source_port = tuple->source_port;
   tcp->destination_port = tuple->destination_port;
   tcp->flags = (__u8)tuple->flags;
   return 1;
 }
 
-static __attribute__((always_inline)) int walk(struct xdp_md *ctx, int family) {
-  struct bench_state *state;
+static __attribute__((always_inline)) int walk(struct xdp_md* ctx, int family) {
+  struct bench_state* state;
   if (!next_packet(ctx, family, &state)) return XDP_ABORTED;
   const struct ps_tables tables = {};
   const struct ps_frame frame = {
-      .data = (__u8 *)(long)ctx->data,
-      .end = (__u8 *)(long)ctx->data_end,
+      .data = (__u8*)(long)ctx->data,
+      .end = (__u8*)(long)ctx->data_end,
       .handle = ctx,
       .interface_index = ctx->ingress_ifindex,
       .worker = bpf_get_smp_processor_id(),
@@ -74,35 +75,35 @@ static __attribute__((always_inline)) int walk(struct xdp_md *ctx, int family) {
 }
 
 SEC("xdp")
-int walk4(struct xdp_md *ctx) {
+int walk4(struct xdp_md* ctx) {
   return walk(ctx, PS_IPV4);
 }
 
 SEC("xdp")
-int walk6(struct xdp_md *ctx) {
+int walk6(struct xdp_md* ctx) {
   return walk(ctx, PS_IPV6);
 }
 
 SEC("xdp")
-int generate4(struct xdp_md *ctx) {
-  struct bench_state *state;
+int generate4(struct xdp_md* ctx) {
+  struct bench_state* state;
   return next_packet(ctx, PS_IPV4, &state) ? XDP_TX : XDP_ABORTED;
 }
 
 SEC("xdp")
-int generate6(struct xdp_md *ctx) {
-  struct bench_state *state;
+int generate6(struct xdp_md* ctx) {
+  struct bench_state* state;
   return next_packet(ctx, PS_IPV6, &state) ? XDP_TX : XDP_ABORTED;
 }
 
 SEC("xdp")
-int transmit(struct xdp_md *ctx) {
-  __u8 *data = (__u8 *)(long)ctx->data;
-  if (data + 14 > (__u8 *)(long)ctx->data_end) return XDP_ABORTED;
+int transmit(struct xdp_md* ctx) {
+  __u8* data = (__u8*)(long)ctx->data;
+  if (data + 14 > (__u8*)(long)ctx->data_end) return XDP_ABORTED;
   for (int i = 0; i < 3; i++) {
     const __u16 word = ps_load16(data + i * 2);
-    ((struct ps_be16 *)(data + i * 2))->raw = ps_load16(data + 6 + i * 2);
-    ((struct ps_be16 *)(data + 6 + i * 2))->raw = word;
+    ((struct ps_be16*)(data + i * 2))->raw = ps_load16(data + 6 + i * 2);
+    ((struct ps_be16*)(data + 6 + i * 2))->raw = word;
   }
   return XDP_TX;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ns per packet of the nat walk by BPF_PROG_TEST_RUN: both directions of established flows and new flows, both
-// families, at 1 k and 1 M live flows, beside a bare XDP_TX in the same run. Medians; needs root. Prints, judges nothing.
+// ns per packet of the nat walk by BPF_PROG_TEST_RUN: both directions of established flows and new
+// flows, both families, at 1 k and 1 M live flows, beside a bare XDP_TX in the same run. Medians;
+// needs root. Prints, judges nothing.
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -112,17 +113,16 @@ Bench::Bench(Family f, uint32_t flows)
 void Bench::configure() {
   initialise_control(tables->tables(), sizes);
   Delta delta;
-  delta.next.settings = {
-      .hash_key = {0x0123456789abcdef, 0xfedcba9876543210},
-      .snat_addresses = {*IpAddress::parse(family == Family::kIpv4 ? "10.0.0.254"
-                                                                   : "2001:db8:10::254")},
-      .snat_port_first = 20000,
-      .snat_port_last = 60000,
-      .tcp_half_open_timeout = std::chrono::hours(1),
-      .tcp_established_timeout = std::chrono::hours(2),
-      .tcp_closing_timeout = std::chrono::hours(1),
-      .udp_half_open_timeout = std::chrono::hours(1),
-      .udp_established_timeout = std::chrono::hours(1)};
+  delta.next.settings = {.hash_key = {0x0123456789abcdef, 0xfedcba9876543210},
+                         .snat_addresses = {*IpAddress::parse(
+                             family == Family::kIpv4 ? "10.0.0.254" : "2001:db8:10::254")},
+                         .snat_port_first = 20000,
+                         .snat_port_last = 60000,
+                         .tcp_half_open_timeout = std::chrono::hours(1),
+                         .tcp_established_timeout = std::chrono::hours(2),
+                         .tcp_closing_timeout = std::chrono::hours(1),
+                         .udp_half_open_timeout = std::chrono::hours(1),
+                         .udp_established_timeout = std::chrono::hours(1)};
   const uint8_t bits = family == Family::kIpv4 ? 32 : 128;
   delta.next.services[1] = {Protocol::kTcp, {vip(family), 80}, bits, 0};
   LookupTable& slots = delta.lookup_tables[1];
@@ -163,7 +163,8 @@ void Bench::collect_answers() {
   const auto add = [&](const ps_flow& flow) {
     if (ps_flow_state(flow.word) == PS_FLOW_FREE || count == live_flows) return;
     const ps_backend& backend = *ps_backend_at(&tables->tables(), 1, flow.backend);
-    tuples[count++] = {backend.address, ps_settings_at(&tables->tables(), 1)->snat[family == Family::kIpv6][0],
+    tuples[count++] = {backend.address,
+                       ps_settings_at(&tables->tables(), 1)->snat[family == Family::kIpv6][0],
                        backend.port, flow.snat_port, PS_TCP_ACK};
   };
   for (uint32_t set = 0; family == Family::kIpv4 && set < tables->tables().flow4_sets; set++) {
@@ -214,12 +215,12 @@ double Bench::median(int program_fd, uint32_t packets) {
   return ns[kRepeats / 2];
 }
 
-void print(const Bench& bench, const char* what, double walk_ns, double generate_ns, double transmit_ns,
-           uint64_t walked) {
+void print(const Bench& bench, const char* what, double walk_ns, double generate_ns,
+           double transmit_ns, uint64_t walked) {
   const double net = walk_ns - generate_ns;
-  fmt::print("{:5} {:>9} {:12} {:7.1f} {:9.1f} {:9.1f} {:9.1f} {:8.2f}{}\n", to_string(bench.family),
-             bench.live_flows, what, walk_ns, generate_ns, net + transmit_ns, net,
-             (net + transmit_ns) / transmit_ns,
+  fmt::print("{:5} {:>9} {:12} {:7.1f} {:9.1f} {:9.1f} {:9.1f} {:8.2f}{}\n",
+             to_string(bench.family), bench.live_flows, what, walk_ns, generate_ns,
+             net + transmit_ns, net, (net + transmit_ns) / transmit_ns,
              bench.state->transmitted == walked
                  ? ""
                  : fmt::format("  only {} of {} transmitted", bench.state->transmitted, walked));
@@ -255,16 +256,16 @@ void measure(Family family, uint32_t flows) {
   }
   const double generate_ns = bench.median(generate, kNewFlows);
   bench.state->transmitted += kNewFlows;
-  print(bench, "new flow", *std::min_element(new_ns.begin(), new_ns.end()), generate_ns, transmit_ns,
-        uint64_t{kNewFlows} * 2);
+  print(bench, "new flow", *std::min_element(new_ns.begin(), new_ns.end()), generate_ns,
+        transmit_ns, uint64_t{kNewFlows} * 2);
 }
 
 }  // namespace
 }  // namespace penstock
 
 int main() {
-  fmt::print("ns per packet      {:>12} {:>7} {:>9} {:>9} {:>9} {:>8}\n", "", "walk+gen", "generator",
-             "walk", "over TX", "x TX");
+  fmt::print("ns per packet      {:>12} {:>7} {:>9} {:>9} {:>9} {:>8}\n", "", "walk+gen",
+             "generator", "walk", "over TX", "x TX");
   for (const auto family : {penstock::Family::kIpv4, penstock::Family::kIpv6}) {
     for (const uint32_t flows : {1'000u, 1'000'000u}) penstock::measure(family, flows);
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lookup table's promises, with the bounds that are written in controlplane/plan/README.md.
+// With seed18 and seed459 the permutations of the Maglev paper would move up to 4.2 % of the slots
+// too many.
 #include "controlplane/plan/lookup_table.h"
 
 #include <gtest/gtest.h>
@@ -57,10 +59,10 @@ class LookupTableOf : public ::testing::TestWithParam<std::tuple<uint32_t, const
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LookupTableOf,
                          ::testing::Combine(::testing::Values(4, 10, 100, 1000),
-                                            ::testing::Values("penstock", "another seed", "3")),
+                                            ::testing::Values("penstock", "seed18", "seed459")),
                          [](const auto& parameter) {
-                           return std::to_string(std::get<0>(parameter.param)) +
-                                  "BackendsSeed" + std::to_string(parameter.index % 3);
+                           return std::to_string(std::get<0>(parameter.param)) + "BackendsSeed" +
+                                  std::to_string(parameter.index % 3);
                          });
 
 TEST_P(LookupTableOf, GivesEveryBackendItsShareWithinOnePercent) {
@@ -104,16 +106,47 @@ TEST_P(LookupTableOf, MovesAtMostItsShareAndOnePercentWhenABackendIsAddedOrRemov
   EXPECT_LE(worst, bound) << 100.0 * worst / kLookupTableSlots << " % of the slots moved";
 }
 
-TEST_P(LookupTableOf, GivesSharesByWeightWithinTwoPercentOrOneSlot) {
-  auto members = equal_members(count_);
+void expect_shares_by_weight(const std::vector<LookupMember>& members, const HashKey& key) {
   uint64_t sum = 0;
-  for (uint32_t i = 0; i < count_; i++) sum += members[i].weight = 1 + i % 10;
-  const auto counted = shares(build_lookup_table(members, key_));
+  for (const LookupMember& member : members) sum += member.weight;
+  const auto counted = shares(build_lookup_table(members, key));
   for (const LookupMember& member : members) {
-    const double due = static_cast<double>(kLookupTableSlots) * member.weight / static_cast<double>(sum);
+    const double due =
+        static_cast<double>(kLookupTableSlots) * member.weight / static_cast<double>(sum);
     const double got = counted.contains(member.id) ? counted.at(member.id) : 0;
     EXPECT_LE(std::abs(got - due), std::max(1.0, due * 0.02)) << member.identity;
   }
+}
+
+TEST_P(LookupTableOf, GivesSharesByWeightWithinTwoPercentOrOneSlot) {
+  auto members = equal_members(count_);
+  for (uint32_t i = 0; i < count_; i++) members[i].weight = 1 + i % 10;
+  expect_shares_by_weight(members, key_);
+}
+
+TEST_P(LookupTableOf, GivesSharesByAnyWeightsWithinTwoPercentOrOneSlot) {
+  auto members = equal_members(count_);
+  std::mt19937 random(count_);
+  for (LookupMember& member : members) {
+    member.weight = static_cast<uint32_t>(1 + random() % 1000);
+  }
+  expect_shares_by_weight(members, key_);
+}
+
+TEST_P(LookupTableOf, GivesAHeavyOneAmongLightOnesItsShare) {
+  for (const uint32_t weight : {2, 30, 300, 500, 1000}) {
+    auto members = equal_members(count_);
+    members[count_ / 2].weight = weight;
+    expect_shares_by_weight(members, key_);
+  }
+}
+
+TEST_P(LookupTableOf, MovesOnlySlotsOfTheDrainedWhenOneIsDrainedAndBack) {
+  auto members = equal_members(count_);
+  for (uint32_t i = 0; i < count_; i++) members[i].weight = 1 + i % 3;
+  const LookupTable all = build_lookup_table(members, key_);
+  members[1].takes_clients = false;
+  EXPECT_EQ(moved_from_survivors(all, build_lookup_table(members, key_), {members[1].id}), 0u);
 }
 
 TEST(LookupTable, DoesNotDependOnTheOrderOfItsMembers) {
@@ -163,13 +196,6 @@ TEST(LookupTable, GivesNoSlotToWeightZero) {
   auto members = equal_members(4);
   members[2].weight = 0;
   EXPECT_FALSE(shares(build_lookup_table(members, hash_key_from_seed("x"))).contains(3));
-}
-
-TEST(SipHash, DependsOnLengthContentAndKey) {
-  const HashKey key{0x0706050403020100, 0x0f0e0d0c0b0a0908};
-  EXPECT_NE(siphash(key, ""), siphash(key, std::string_view("\0", 1)));
-  EXPECT_EQ(siphash(key, "abcdefgh"), siphash(key, std::string("abcd") + "efgh"));
-  EXPECT_NE(siphash(key, "abcdefgh"), siphash({1, 2}, "abcdefgh"));
 }
 
 }  // namespace

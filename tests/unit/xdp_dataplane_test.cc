@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The XDP driver on real interfaces: veth pairs in a network and mount namespace of the test's own, which end with it.
+// The XDP driver on real interfaces: veth pairs in a network and mount namespace of the test's own,
+// which end with it.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <gtest/gtest.h>
