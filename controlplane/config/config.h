@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the TOML file says, as values. Every field has the default that a file gets that leaves it out.
-// Parsing is config/parse.h, changes made at the control socket are config/overrides.h.
+// What the TOML file says, as values. Every field has the default that a file gets that leaves it
+// out. Parsing is config/parse.h, changes made at the control socket are config/overrides.h.
 #pragma once
 
 #include <chrono>
@@ -20,21 +20,21 @@ enum class HealthCheckType : uint8_t { kNone, kTcp, kHttp };
 
 struct HealthCheckConfig {
   HealthCheckType type = HealthCheckType::kTcp;
-  std::string path = "/";              // http only
-  std::string host;                    // http only, the Host header; empty: the backend's address
-  std::optional<uint16_t> port;        // where to probe; nullopt: the backend's own port
+  std::string path = "/";        // http only
+  std::string host;              // http only, the Host header; empty: the backend's address
+  std::optional<uint16_t> port;  // where to probe; nullopt: the backend's own port
   milliseconds interval{2000};
-  milliseconds timeout{1000};          // at most interval
-  uint32_t rise = 2;                   // consecutive successes that bring a backend up
-  uint32_t fall = 3;                   // consecutive failures that take it down
+  milliseconds timeout{1000};  // at most interval
+  uint32_t rise = 2;           // consecutive successes that bring a backend up
+  uint32_t fall = 3;           // consecutive failures that take it down
   bool operator==(const HealthCheckConfig&) const = default;
 };
 
 struct BackendConfig {
-  std::string name;                    // its identity; the file's default is address:port
+  std::string name;  // its identity; the file's default is address:port
   Endpoint endpoint;
-  uint32_t weight = 1;                 // 0 to 1000; 0 means drain
-  bool drain = false;                  // no new clients, known flows finish
+  uint32_t weight = 1;  // 0 to 1000; 0 means drain
+  bool drain = false;   // no new clients, known flows finish
   bool operator==(const BackendConfig&) const = default;
 };
 
@@ -52,21 +52,21 @@ struct ClientPrefix {
 };
 
 struct ServiceConfig {
-  std::string name;                    // unique
-  Endpoint vip;                        // unique with the protocol
+  std::string name;  // unique
+  Endpoint vip;      // unique with the protocol
   Protocol protocol = Protocol::kTcp;
   Mode mode = Mode::kNat;
   ClientPrefix client_prefix;
   AllDownPolicy all_down = AllDownPolicy::kReject;
-  bool announce = true;                // put the VIP on the loopback and announce it
+  bool announce = true;  // put the VIP on the loopback and announce it
   HealthCheckConfig health;
-  std::vector<BackendConfig> backends; // names unique within the service; may be empty
+  std::vector<BackendConfig> backends;  // names unique within the service; may be empty
   bool operator==(const ServiceConfig&) const = default;
 };
 
 struct PortRange {
   uint16_t first = 20000;
-  uint16_t last = 32767;               // inclusive
+  uint16_t last = 32767;  // inclusive
   bool operator==(const PortRange&) const = default;
 };
 
@@ -76,18 +76,18 @@ struct FlowTimeouts {
   milliseconds tcp_established{124 * 60'000};  // RFC 5382 REQ-5
   milliseconds tcp_closing{10'000};
   milliseconds udp_half_open{30'000};
-  milliseconds udp_established{300'000};       // RFC 4787 REQ-5
+  milliseconds udp_established{300'000};  // RFC 4787 REQ-5
   bool operator==(const FlowTimeouts&) const = default;
 };
 
 struct DataplaneConfig {
   std::string driver = "xdp";
-  std::vector<std::string> interfaces;         // at least one
-  std::vector<IpAddress> snat_addresses;       // empty: the interface's own; at most 16 a family
+  std::vector<std::string> interfaces;    // at least one
+  std::vector<IpAddress> snat_addresses;  // empty: the interface's own; at most 16 a family
   PortRange snat_ports;
-  uint32_t flow_table_entries = 1'048'576;     // for each family
+  uint32_t flow_table_entries = 1'048'576;  // for each family
   uint32_t max_services = 64;
-  uint32_t max_backends = 4096;                // distinct address:port, all services together
+  uint32_t max_backends = 4096;  // distinct address:port, all services together
   std::string pin_path = "/sys/fs/bpf/penstock";
   FlowTimeouts flow_timeouts;
   bool operator==(const DataplaneConfig&) const = default;
@@ -101,7 +101,7 @@ struct ControlConfig {
 
 struct ApplianceConfig {
   std::string name = "penstock";
-  std::string hash_seed;                       // empty: made once and kept in the state directory
+  std::string hash_seed;  // empty: made once and kept in the state directory
   bool operator==(const ApplianceConfig&) const = default;
 };
 

@@ -26,16 +26,33 @@ const BackendConfig* find_backend(const ServiceConfig& service, const std::strin
   return found == service.backends.end() ? nullptr : &*found;
 }
 
-// The override without what the file says anyway.
-BackendOverride pruned(const BackendConfig* in_file, BackendOverride change) {
-  if (!in_file) {
-    change.removed = false;
-    return change.added ? change : BackendOverride{};
+bool is_removed(const Overrides& overrides, const BackendKey& key) {
+  const auto found = overrides.find(key);
+  return found != overrides.end() && found->second.removed;
+}
+
+// Whether the file, less what was removed from it, leaves room for an instance at `endpoint`.
+bool may_be_added(const Config& file, const ServiceConfig& service, const Overrides& overrides,
+                  const Endpoint& endpoint) {
+  for (const BackendConfig& backend : service.backends) {
+    if (backend.endpoint != endpoint) continue;
+    if (!is_removed(overrides, {service.name, backend.name})) return false;
   }
-  change.added.reset();
-  if (change.removed) return {.drain = {}, .weight = {}, .added = {}, .removed = true};
-  if (change.drain == in_file->drain) change.drain.reset();
-  if (change.weight == in_file->weight) change.weight.reset();
+  return check_backend_address(file, service, endpoint).empty();
+}
+
+// What is left of an override beside what the file says, or what an added backend is without it.
+BackendOverride pruned(const BackendConfig* in_file, BackendOverride change) {
+  if (in_file) {
+    change.added.reset();
+    if (change.removed) return {.drain = {}, .weight = {}, .added = {}, .removed = true};
+  } else {
+    change.removed = false;
+    if (!change.added) return {};
+  }
+  const BackendConfig without = in_file ? *in_file : BackendConfig{};
+  if (change.drain == without.drain) change.drain.reset();
+  if (change.weight == without.weight) change.weight.reset();
   return change;
 }
 
@@ -78,9 +95,8 @@ Result<const BackendConfig*> backend_of(const Config& config, const BackendKey& 
   if (const auto* backend = find_backend(**service, key.second)) return backend;
   std::vector<std::string> names;
   for (const auto& backend : (*service)->backends) names.push_back(backend.name);
-  return fail(ErrorKind::kNotFound,
-              fmt::format("service \"{}\" has no backend \"{}\"{}", key.first, key.second,
-                          there_are(key.second, names)));
+  return fail(ErrorKind::kNotFound, fmt::format("service \"{}\" has no backend \"{}\"{}", key.first,
+                                                key.second, there_are(key.second, names)));
 }
 
 // Changes one existing backend's override.
@@ -112,7 +128,9 @@ Overrides prune(const Config& file, const Overrides& overrides) {
     const auto* service = find_service(file.services, key.first);
     if (!service) continue;
     const BackendOverride still = pruned(find_backend(*service, key.second), change);
-    if (!(still == BackendOverride{})) kept[key] = still;
+    if (still == BackendOverride{}) continue;
+    if (still.added && !may_be_added(file, *service, overrides, *still.added)) continue;
+    kept[key] = still;
   }
   return kept;
 }
@@ -123,8 +141,8 @@ Result<Overrides> set_drain(const Config& file, const Overrides& overrides, cons
                         [&](BackendOverride& change) { change.drain = drain; });
 }
 
-Result<Overrides> set_weight(const Config& file, const Overrides& overrides,
-                             const BackendKey& key, uint32_t weight) {
+Result<Overrides> set_weight(const Config& file, const Overrides& overrides, const BackendKey& key,
+                             uint32_t weight) {
   if (const auto fault = check_weight(weight); !fault.empty()) {
     return fail(ErrorKind::kInvalid, "weight: " + fault);
   }
@@ -143,21 +161,23 @@ Result<Overrides> add_backend(const Config& file, const Overrides& overrides,
                 fmt::format("service \"{}\" has a backend \"{}\" at {} already", service_name,
                             other.name, to_string(other.endpoint)));
   }
-  for (const auto& fault : {check_backend_family(**service, backend.endpoint),
-                            check_weight(backend.weight)}) {
+  for (const auto& fault :
+       {check_name(backend.name), check_backend_address(file, **service, backend.endpoint),
+        check_weight(backend.weight)}) {
     if (!fault.empty()) return fail(ErrorKind::kInvalid, fault);
   }
-  Overrides changed = overrides;
-  BackendOverride& change = changed[{service_name, backend.name}];
   const auto* in_file = find_backend(*find_service(file.services, service_name), backend.name);
   if (in_file && in_file->endpoint != backend.endpoint) {
     return fail(ErrorKind::kConflict,
-                fmt::format("the file has a backend \"{}\" at {}, which was removed: choose another "
-                            "name",
+                fmt::format("the file has a backend \"{}\" at {}, which was removed: choose "
+                            "another name",
                             backend.name, to_string(in_file->endpoint)));
   }
-  change = {.drain = backend.drain, .weight = backend.weight, .added = backend.endpoint,
-            .removed = false};
+  Overrides changed = overrides;
+  changed[{service_name, backend.name}] = {.drain = backend.drain,
+                                           .weight = backend.weight,
+                                           .added = backend.endpoint,
+                                           .removed = false};
   return prune(file, changed);
 }
 
@@ -173,18 +193,12 @@ std::vector<std::string> describe(const Config& file, const Overrides& overrides
   for (const auto& [key, change] : prune(file, overrides)) {
     const std::string name = key.first + "/" + key.second;
     const auto* in_file = find_backend(*find_service(file.services, key.first), key.second);
-    if (change.removed) lines.push_back(fmt::format("{}: removed", name));
-    if (change.added) {
-      lines.push_back(fmt::format("{}: added, {}", name, to_string(*change.added)));
-    }
-    if (change.drain.value_or(false) != (in_file && in_file->drain) && !change.removed &&
-        change.drain) {
-      lines.push_back(fmt::format("{}: {}", name, *change.drain ? "draining" : "not draining"));
-    }
-    if (change.weight && (in_file || *change.weight != 1)) {
-      lines.push_back(in_file ? fmt::format("{}: weight {} (file: {})", name, *change.weight,
-                                            in_file->weight)
-                              : fmt::format("{}: weight {}", name, *change.weight));
+    if (change.removed) lines.push_back(name + ": removed");
+    if (change.added) lines.push_back(name + ": added, " + to_string(*change.added));
+    if (change.drain) lines.push_back(name + (*change.drain ? ": draining" : ": not draining"));
+    if (change.weight) {
+      const std::string said = in_file ? fmt::format(" (file: {})", in_file->weight) : "";
+      lines.push_back(fmt::format("{}: weight {}{}", name, *change.weight, said));
     }
   }
   return lines;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes of the backend set made at the control socket: a layer over the file's Config, kept in the state directory
-// so that it survives a restart. Pure but for load and save.
+// Changes of the backend set made at the control socket: a layer over the file's Config, kept in
+// the state directory so that it survives a restart. Pure but for load and save.
 #pragma once
 
 #include <map>
@@ -25,26 +25,30 @@ struct BackendOverride {
 using BackendKey = std::pair<std::string, std::string>;
 using Overrides = std::map<BackendKey, BackendOverride>;
 
-// The file with the layer over it. Overrides that no longer fit the file (an unknown service, a backend that the
-// file no longer has) are left out.
+// The file with the layer over it. Overrides that no longer fit the file (an unknown service, a
+// backend that the file no longer has) are left out.
 Config with_overrides(const Config& file, const Overrides& overrides);
 
 // Only the overrides that still say something other than the file: `apply` keeps these.
 Overrides prune(const Config& file, const Overrides& overrides);
 
-// Each returns the layer after the change, or why it cannot be: kNotFound names the closest existing name,
-// kConflict an address or name that is taken, kInvalid a bad value (the same rules as the file's).
-Result<Overrides> set_drain(const Config& file, const Overrides& overrides, const BackendKey& key, bool drain);
+// Each returns the layer after the change, or why it cannot be: kNotFound names the closest
+// existing name, kConflict an address or name that is taken, kInvalid a bad value (the same rules
+// as the file's).
+Result<Overrides> set_drain(const Config& file, const Overrides& overrides, const BackendKey& key,
+                            bool drain);
 Result<Overrides> set_weight(const Config& file, const Overrides& overrides, const BackendKey& key,
                              uint32_t weight);
-Result<Overrides> add_backend(const Config& file, const Overrides& overrides, const std::string& service,
-                              const BackendConfig& backend);
-Result<Overrides> remove_backend(const Config& file, const Overrides& overrides, const BackendKey& key);
+Result<Overrides> add_backend(const Config& file, const Overrides& overrides,
+                              const std::string& service, const BackendConfig& backend);
+Result<Overrides> remove_backend(const Config& file, const Overrides& overrides,
+                                 const BackendKey& key);
 
 // One line a difference, for status: "web/h1-a: weight 5 (file: 1)".
 std::vector<std::string> describe(const Config& file, const Overrides& overrides);
 
-// overrides.json in the state directory; saved by writing beside it and renaming. No file: no overrides.
+// overrides.json in the state directory; saved by writing beside it and renaming. No file: no
+// overrides.
 Result<Overrides> load_overrides(const std::string& state_directory);
 Result<void> save_overrides(const std::string& state_directory, const Overrides& overrides);
 

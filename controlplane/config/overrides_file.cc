@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// overrides.json: [{"service": "web", "backend": "h1-a", "drain": true, "weight": 5, "added": "10.0.0.3:3000",
-// "removed": true}, ...], only what is set.
+// overrides.json: [{"service": "web", "backend": "h1-a", "drain": true, "weight": 5, "added":
+// "10.0.0.3:3000", "removed": true}, ...], only what is set.
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <stdexcept>
 
 #include "controlplane/config/overrides.h"
+#include "controlplane/config/text_file.h"
+#include "controlplane/config/validate.h"
 
 namespace penstock {
 namespace {
 
-namespace fs = std::filesystem;
 namespace json = boost::json;
 
 json::value to_json(const Overrides& overrides) {
@@ -41,6 +39,9 @@ Overrides from_json(const json::value& value) {
     if (const auto* drain = entry.if_contains("drain")) change.drain = drain->as_bool();
     if (const auto* weight = entry.if_contains("weight")) {
       change.weight = weight->to_number<uint32_t>();
+      if (const auto fault = check_weight(*change.weight); !fault.empty()) {
+        throw std::invalid_argument("\"weight\": " + fault);
+      }
     }
     if (const auto* added = entry.if_contains("added")) {
       change.added = Endpoint::parse(std::string(added->as_string()));
@@ -59,13 +60,11 @@ std::string file_in(const std::string& state_directory) {
 
 Result<Overrides> load_overrides(const std::string& state_directory) {
   const std::string path = file_in(state_directory);
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return Overrides{};
-  std::ifstream file(path);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) return fail_errno("cannot read " + path, errno);
+  const auto text = read_text_file(path);
+  if (!text && text.error() == std::errc::no_such_file_or_directory) return Overrides{};
+  if (!text) return fail_errno("cannot read " + path, text.error().value());
   try {
-    return from_json(json::parse(text.str()));
+    return from_json(json::parse(*text));
   } catch (const std::exception& error) {
     return fail(ErrorKind::kInvalid,
                 fmt::format("{} is damaged ({}): mend it, or delete it to start from the "
@@ -75,19 +74,10 @@ Result<Overrides> load_overrides(const std::string& state_directory) {
 }
 
 Result<void> save_overrides(const std::string& state_directory, const Overrides& overrides) {
-  const std::string path = file_in(state_directory);
-  const std::string beside = path + ".new";
   std::error_code error;
-  fs::create_directories(state_directory, error);
-  {
-    std::ofstream file(beside, std::ios::trunc);
-    file << json::serialize(to_json(overrides)) << '\n';
-    if (!file.flush()) return fail_errno("cannot write " + beside, errno);
-  }
-  if (std::rename(beside.c_str(), path.c_str()) != 0) {
-    return fail_errno("cannot rename " + beside, errno);
-  }
-  return {};
+  std::filesystem::create_directories(state_directory, error);
+  if (error) return fail_errno("cannot make " + state_directory, error.value());
+  return replace_text_file(file_in(state_directory), json::serialize(to_json(overrides)) + "\n");
 }
 
 }  // namespace penstock

@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "controlplane/config/text_file.h"
 #include "controlplane/config/toml_reader.h"
 #include "controlplane/config/validate.h"
 
@@ -58,8 +57,9 @@ void read_dataplane(const toml::table& table, const std::string& file, Dataplane
     if (const auto address = IpAddress::parse(text)) {
       dataplane.snat_addresses.push_back(*address);
     } else {
-      reader.fault("snat_addresses",
-                   fmt::format("found \"{}\", expected an address such as \"192.0.2.1\"", text));
+      reader.fault(
+          "snat_addresses",
+          fmt::format("found {}, expected an address such as \"192.0.2.1\"", in_quotes(text)));
     }
   }
   reader.parsed("snat_ports", dataplane.snat_ports,
@@ -105,8 +105,8 @@ void read_health(const toml::table& table, const std::string& file, HealthCheckC
   reader.text("path", health.path);
   if (health.path.empty() || health.path.front() != '/' ||
       health.path.find_first_of(" \r\n") != std::string::npos) {
-    reader.fault("path", fmt::format("found \"{}\", expected a path such as \"/healthz\"",
-                                     health.path));
+    reader.fault("path", fmt::format("found {}, expected a path such as \"/healthz\"",
+                                     in_quotes(health.path)));
   }
   reader.text("host", health.host);
   if (health.host.find_first_of(" \r\n") != std::string::npos) {
@@ -132,8 +132,8 @@ void read_client_prefix(const toml::table& table, const std::string& file, Clien
   reader.finish();
 }
 
-BackendConfig read_backend(const toml::table& table, const std::string& file,
-                           ServicePlaces& places, Findings& findings) {
+BackendConfig read_backend(const toml::table& table, const std::string& file, ServicePlaces& places,
+                           Findings& findings) {
   BackendConfig backend;
   TomlReader reader(table, file, "service.backend", findings);
   places.backend_names.push_back(reader.place("name"));
@@ -144,7 +144,7 @@ BackendConfig read_backend(const toml::table& table, const std::string& file,
                 Endpoint::parse);
   backend.name = to_string(backend.endpoint);
   reader.text("name", backend.name);
-  if (backend.name.find('/') != std::string::npos) reader.fault("name", "must not hold a \"/\"");
+  if (const auto fault = check_name(backend.name); !fault.empty()) reader.fault("name", fault);
   reader.integer("weight", backend.weight, 0, kMaxWeight);
   reader.boolean("drain", backend.drain);
   reader.finish();
@@ -152,7 +152,14 @@ BackendConfig read_backend(const toml::table& table, const std::string& file,
 }
 
 void read_mode(TomlReader& reader, Mode& mode) {
-  reader.choice<Mode>("mode", mode, {{"nat", Mode::kNat}});
+  std::optional<Mode> read = mode;
+  reader.choice<std::optional<Mode>>(
+      "mode", read, {{"nat", Mode::kNat}, {"dnat", {}}, {"dsr", {}}, {"tunnel", {}}});
+  if (read) {
+    mode = *read;
+  } else {
+    reader.fault("mode", "dnat, dsr and tunnel follow in a later version: use \"nat\"");
+  }
 }
 
 void read_service(const toml::table& table, const std::string& file, Config& config,
@@ -165,7 +172,7 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   place.timeout = place.health_type = reader.place();
   for (const char* key : {"name", "address", "port"}) reader.require(key);
   reader.text("name", service.name);
-  if (service.name.find('/') != std::string::npos) reader.fault("name", "must not hold a \"/\"");
+  if (const auto fault = check_name(service.name); !fault.empty()) reader.fault("name", fault);
   reader.parsed("address", service.vip.address,
                 "an address such as \"203.0.113.10\" or \"2001:db8::10\"", IpAddress::parse);
   reader.integer("port", service.vip.port, 1, 65535);
@@ -203,18 +210,16 @@ void read_document(const toml::table& document, const ConfigSource& source, bool
     if (const auto* table = reader.table("control")) {
       read_control(*table, source.file, config.control, findings);
     }
+  } else {
+    for (const char* key : {"appliance", "dataplane", "control"}) {
+      if (reader.table(key))
+        reader.fault(key, "belongs in the main file: a fragment holds [[service]]");
+    }
   }
   for (const auto* service : reader.tables("service")) {
     read_service(*service, source.file, config, places, findings);
   }
   reader.finish();
-}
-
-std::optional<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) return std::nullopt;
-  return text.str();
 }
 
 std::vector<std::string> fragments_of(const std::string& path) {
@@ -241,6 +246,7 @@ ParseResult parse_config(const std::vector<ConfigSource>& sources) {
   Config config;
   ConfigPlaces places;
   Findings findings;
+  bool all_are_toml = true;
   for (const ConfigSource& source : sources) {
     try {
       read_document(toml::parse(source.text, source.file), source, &source == sources.data(),
@@ -248,9 +254,10 @@ ParseResult parse_config(const std::vector<ConfigSource>& sources) {
     } catch (const toml::parse_error& error) {
       const auto& begin = error.source().begin;
       findings.add({source.file, begin.line, begin.column, ""}, std::string(error.description()));
+      all_are_toml = false;
     }
   }
-  if (findings.empty()) validate(config, places, findings);
+  if (all_are_toml) validate(config, places, findings);
   if (!findings.empty()) return tl::unexpected(findings.take());
   return config;
 }
@@ -260,10 +267,11 @@ ParseResult load_config(const std::string& path) {
   for (std::string& fragment : fragments_of(path)) files.push_back(std::move(fragment));
   std::vector<ConfigSource> sources;
   for (const std::string& file : files) {
-    auto text = read_file(file);
+    auto text = read_text_file(file);
     if (!text) {
       return tl::unexpected(std::vector<Diagnostic>{
-          {file, 0, 0, "", "cannot be read: name a file that exists and that you may read"}});
+          {file, 0, 0, "",
+           fmt::format("cannot be read: {}: name a configuration file", text.error().message())}});
     }
     sources.push_back({file, std::move(*text)});
   }

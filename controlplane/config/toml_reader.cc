@@ -2,6 +2,7 @@
 // One function a kind of value.
 #include "controlplane/config/toml_reader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 
@@ -14,7 +15,7 @@ std::string quoted_list(const std::vector<std::string>& words) {
   std::string list;
   for (size_t i = 0; i < words.size(); i++) {
     if (i > 0) list += i + 1 == words.size() ? " or " : ", ";
-    list += "\"" + words[i] + "\"";
+    list += in_quotes(words[i]);
   }
   return list;
 }
@@ -36,17 +37,27 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
 
 }  // namespace
 
+void Findings::add(const Place& place, std::string message) {
+  const auto same = [&](const Diagnostic& other) {
+    return other.file == place.file && other.line == place.line && other.column == place.column &&
+           other.key == place.key;
+  };
+  if (std::any_of(list_.begin(), list_.end(), same)) return;
+  list_.push_back({place.file, place.line, place.column, place.key, std::move(message)});
+}
+
+std::string in_quotes(std::string_view text) {
+  return fmt::format("{:?}", text);
+}
+
 std::string describe_node(const toml::node& node) {
   if (node.is_table()) return "a table";
   if (node.is_array()) return "an array";
+  if (const auto* string = node.as_string()) return in_quotes(string->get());
   std::ostringstream text;
-  if (const auto* string = node.as_string()) {
-    text << '"' << string->get() << '"';
-  } else {
-    node.visit([&](const auto& value) {
-      if constexpr (toml::is_value<decltype(value)>) text << value.get();
-    });
-  }
+  node.visit([&](const auto& value) {
+    if constexpr (toml::is_value<decltype(value)>) text << value.get();
+  });
   return text.str();
 }
 
@@ -84,7 +95,7 @@ void TomlReader::require(const char* key) {
 
 void TomlReader::text(const char* key, std::string& value) {
   const auto read = read_text(key, "a text");
-  if (read && read->empty()) fault(key, "is empty");
+  if (read && read->empty()) fault(key, "is empty: give it a value, or leave it out");
   if (read) value = *read;
 }
 
@@ -126,7 +137,7 @@ std::optional<size_t> TomlReader::read_choice(const char* key,
   for (size_t i = 0; i < words.size(); i++) {
     if (words[i] == *found) return i;
   }
-  fault(key, fmt::format("found \"{}\", expected {}{}", *found, quoted_list(words),
+  fault(key, fmt::format("found {}, expected {}{}", in_quotes(*found), quoted_list(words),
                          did_you_mean(*found, words)));
   return std::nullopt;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the keys of one TOML table into values, and notes every fault with its place. A key that is absent leaves its
-// default; a key that nobody asked for is a fault, with the closest one that would have been right.
+// Reads the keys of one TOML table into values, and notes every fault with its place. A key that is
+// absent leaves its default; a key that nobody asked for is a fault, with the closest one that
+// would have been right.
 #pragma once
 
 #include <fmt/format.h>
@@ -26,15 +27,17 @@ struct Place {
 
 class Findings {
  public:
-  void add(const Place& place, std::string message) {
-    list_.push_back({place.file, place.line, place.column, place.key, std::move(message)});
-  }
+  // The first finding about a key is the one that tells: later ones at the same place are left out.
+  void add(const Place& place, std::string message);
   bool empty() const { return list_.empty(); }
   std::vector<Diagnostic> take() { return std::move(list_); }
 
  private:
   std::vector<Diagnostic> list_;
 };
+
+// A text for messages: in quotes, on one line whatever it holds.
+std::string in_quotes(std::string_view text);
 
 // What a node is, for messages: a number as written, a text in quotes, "a table".
 std::string describe_node(const toml::node& node);
@@ -61,7 +64,8 @@ class TomlReader {
     const auto at = read_choice(key, words);
     if (at) value = choices[*at].second;
   }
-  // A text that `parse` (text to optional) accepts; `expected` describes those: "an address such as \"192.0.2.1\"".
+  // A text that `parse` (text to optional) accepts; `expected` describes those: "an address such as
+  // \"192.0.2.1\"".
   template <typename Value, typename Parse>
   void parsed(const char* key, Value& value, const char* expected, Parse parse) {
     const auto found = read_text(key, expected);
@@ -81,7 +85,9 @@ class TomlReader {
   bool has(const char* key) const { return table_.contains(key); }
   Place place(const char* key) const;  // of its value; of the table when it is absent
   Place place() const;
-  void fault(const char* key, std::string message) { findings_.add(place(key), std::move(message)); }
+  void fault(const char* key, std::string message) {
+    findings_.add(place(key), std::move(message));
+  }
   void require(const char* key);
 
   // Call last: faults for the keys that nobody asked for.

@@ -13,6 +13,29 @@ std::string at(const Place& place) {
   return fmt::format("{}:{}", place.file, place.line);
 }
 
+// Loopback, unspecified, multicast, link-local IPv6 and IPv4-mapped addresses are not: no frame on
+// the wire leads there, or not without a zone.
+bool is_host_address(const IpAddress& address) {
+  const auto& bytes = address.bytes;
+  if (address.is_ipv4()) return bytes[0] != 0 && bytes[0] != 127 && bytes[0] < 224;
+  const bool starts_with_zeros =
+      std::all_of(bytes.begin(), bytes.begin() + 10, [](uint8_t byte) { return byte == 0; });
+  const bool link_local = bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+  return !starts_with_zeros && !link_local && bytes[0] != 0xff;
+}
+
+std::string check_host_address(const IpAddress& address) {
+  if (is_host_address(address)) return "";
+  return fmt::format(
+      "{} is not an address that other machines can reach: name one of the network's",
+      to_string(address));
+}
+
+// A service whose own faults are noted already is not worth comparing.
+bool is_whole(const ServiceConfig& service) {
+  return !service.name.empty() && service.vip.port != 0 && service.vip.address != IpAddress{};
+}
+
 void check_interfaces(const Config& config, const ConfigPlaces& places, Findings& findings) {
   const auto& names = config.dataplane.interfaces;
   if (names.empty()) {
@@ -22,10 +45,11 @@ void check_interfaces(const Config& config, const ConfigPlaces& places, Findings
   if (names.size() > 8) findings.add(places.interfaces, "at most 8 interfaces can be named");
   std::set<std::string> seen;
   for (const std::string& name : names) {
-    if (name.empty() || name.size() > 15 || name.find_first_of("/ \t\n") != std::string::npos) {
+    if (name.empty() || name.size() > 15 || name == "." || name == ".." ||
+        name.find_first_of("/: \t\n") != std::string::npos) {
       findings.add(places.interfaces,
-                   fmt::format("found \"{}\", expected an interface's name of 1 to 15 characters",
-                               name));
+                   fmt::format("found {}, expected an interface's name of 1 to 15 characters",
+                               in_quotes(name)));
     }
     if (!seen.insert(name).second) {
       findings.add(places.interfaces, fmt::format("\"{}\" is named twice", name));
@@ -43,45 +67,58 @@ void check_snat_addresses(const Config& config, const ConfigPlaces& places, Find
                    fmt::format("at most 16 {} addresses can be named", to_string(family)));
     }
   }
+  std::set<IpAddress> seen;
+  for (const IpAddress& address : config.dataplane.snat_addresses) {
+    if (const auto fault = check_host_address(address); !fault.empty()) {
+      findings.add(places.snat_addresses, fault);
+    }
+    if (!seen.insert(address).second) {
+      findings.add(places.snat_addresses, fmt::format("{} is named twice", to_string(address)));
+    }
+  }
 }
 
-void check_distinct_services(const Config& config, const ConfigPlaces& places,
-                             Findings& findings) {
+void check_distinct_services(const Config& config, const ConfigPlaces& places, Findings& findings) {
   std::map<std::string, const Place*> names;
   std::map<std::pair<Protocol, Endpoint>, const Place*> vips;
   for (size_t i = 0; i < config.services.size(); i++) {
     const ServiceConfig& service = config.services[i];
     const ServicePlaces& place = places.services[i];
-    if (service.name.empty()) continue;
+    if (!is_whole(service)) continue;
     const auto [name, new_name] = names.emplace(service.name, &place.name);
     if (!new_name) {
       findings.add(place.name, fmt::format("a service \"{}\" is already at {}: give this one "
                                            "another name",
                                            service.name, at(*name->second)));
     }
-    const auto [vip, new_vip] = vips.emplace(std::pair{service.protocol, service.vip},
-                                             &place.address);
+    const auto [vip, new_vip] =
+        vips.emplace(std::pair{service.protocol, service.vip}, &place.address);
     if (!new_vip) {
-      findings.add(place.address,
-                   fmt::format("{} {} is already served at {}: choose another address, port or "
-                               "protocol",
-                               to_string(service.protocol), to_string(service.vip),
-                               at(*vip->second)));
+      findings.add(
+          place.address,
+          fmt::format("{} {} is already served at {}: choose another address, port or "
+                      "protocol",
+                      to_string(service.protocol), to_string(service.vip), at(*vip->second)));
     }
   }
 }
 
-void check_vip_is_no_other_address(const Config& config, const ServiceConfig& service,
-                                   const ServicePlaces& place, Findings& findings) {
+void check_vip(const Config& config, const ServiceConfig& service, const ServicePlaces& place,
+               Findings& findings) {
+  const IpAddress& vip = service.vip.address;
+  if (const auto fault = check_host_address(vip); !fault.empty()) {
+    findings.add(place.address, fault);
+  }
   const auto& snat = config.dataplane.snat_addresses;
-  if (std::find(snat.begin(), snat.end(), service.vip.address) != snat.end()) {
-    findings.add(place.address, fmt::format("{} is one of dataplane.snat_addresses: a service needs "
-                                            "an address of its own",
-                                            to_string(service.vip.address)));
+  if (std::find(snat.begin(), snat.end(), vip) != snat.end()) {
+    findings.add(place.address,
+                 fmt::format("{} is one of dataplane.snat_addresses: a service needs "
+                             "an address of its own",
+                             to_string(vip)));
   }
 }
 
-void check_backends(const ServiceConfig& service, const ServicePlaces& place,
+void check_backends(const Config& config, const ServiceConfig& service, const ServicePlaces& place,
                     Findings& findings) {
   std::set<std::string> names;
   std::set<Endpoint> endpoints;
@@ -89,22 +126,18 @@ void check_backends(const ServiceConfig& service, const ServicePlaces& place,
     const BackendConfig& backend = service.backends[i];
     if (backend.endpoint.port == 0) continue;
     if (!endpoints.insert(backend.endpoint).second) {
-      findings.add(place.backend_addresses[i],
-                   fmt::format("service \"{}\" has {} already", service.name,
-                               to_string(backend.endpoint)));
+      findings.add(
+          place.backend_addresses[i],
+          fmt::format("service \"{}\" has {} already", service.name, to_string(backend.endpoint)));
     } else if (!names.insert(backend.name).second) {
       findings.add(place.backend_names[i],
                    fmt::format("service \"{}\" has a backend \"{}\" already: give this one "
                                "another name",
                                service.name, backend.name));
     }
-    if (const auto fault = check_backend_family(service, backend.endpoint); !fault.empty()) {
+    if (const auto fault = check_backend_address(config, service, backend.endpoint);
+        !fault.empty()) {
       findings.add(place.backend_addresses[i], fault);
-    }
-    if (backend.endpoint.address == service.vip.address) {
-      findings.add(place.backend_addresses[i],
-                   fmt::format("{} is the service's own address: name the instance's",
-                               to_string(backend.endpoint.address)));
     }
   }
 }
@@ -131,9 +164,8 @@ void check_room(const Config& config, const ConfigPlaces& places, Findings& find
     }
   }
   if (config.services.size() >= config.dataplane.max_services) {
-    findings.add(places.dataplane,
-                 fmt::format("{} services need max_services = {} or more", config.services.size(),
-                             config.services.size() + 1));
+    findings.add(places.dataplane, fmt::format("{} services need max_services = {} or more",
+                                               config.services.size(), config.services.size() + 1));
   }
   if (backends.size() >= config.dataplane.max_backends) {
     findings.add(places.dataplane, fmt::format("{} backends need max_backends = {} or more",
@@ -143,18 +175,33 @@ void check_room(const Config& config, const ConfigPlaces& places, Findings& find
 
 }  // namespace
 
+std::string check_name(const std::string& name) {
+  if (!name.empty() && name.find('/') == std::string::npos) return "";
+  return fmt::format("found {}, expected a name without \"/\"", in_quotes(name));
+}
+
 std::string check_weight(uint32_t weight) {
   if (weight <= kMaxWeight) return "";
   return fmt::format("found {}, expected a whole number from 0 to {}", weight, kMaxWeight);
 }
 
-std::string check_backend_family(const ServiceConfig& service, const Endpoint& endpoint) {
-  if (endpoint.address.family == service.vip.address.family) return "";
-  return fmt::format("{} is {}, but service \"{}\" is at {}, which is {}: mode nat keeps the family, "
-                     "so name an {} address of the instance",
-                     to_string(endpoint.address), to_string(endpoint.address.family), service.name,
-                     to_string(service.vip.address), to_string(service.vip.address.family),
-                     to_string(service.vip.address.family));
+std::string check_backend_address(const Config& config, const ServiceConfig& service,
+                                  const Endpoint& endpoint) {
+  const IpAddress& address = endpoint.address;
+  const IpAddress& vip = service.vip.address;
+  if (address.family != vip.family) {
+    return fmt::format(
+        "{} is {}, but service \"{}\" is at {}, which is {}: mode nat keeps the "
+        "family, so name an {} address of the instance",
+        to_string(address), to_string(address.family), service.name, to_string(vip),
+        to_string(vip.family), to_string(vip.family));
+  }
+  for (const ServiceConfig& other : config.services) {
+    if (other.vip.address != address) continue;
+    return fmt::format("{} is the address of service \"{}\": name the instance's own",
+                       to_string(address), other.name);
+  }
+  return check_host_address(address);
 }
 
 void validate(const Config& config, const ConfigPlaces& places, Findings& findings) {
@@ -162,10 +209,10 @@ void validate(const Config& config, const ConfigPlaces& places, Findings& findin
   check_snat_addresses(config, places, findings);
   check_distinct_services(config, places, findings);
   for (size_t i = 0; i < config.services.size(); i++) {
-    if (config.services[i].vip.port == 0) continue;  // its own fault is noted already
-    check_vip_is_no_other_address(config, config.services[i], places.services[i], findings);
-    check_backends(config.services[i], places.services[i], findings);
-    check_health(config.services[i], places.services[i], findings);
+    const ServiceConfig& service = config.services[i];
+    check_vip(config, service, places.services[i], findings);
+    if (is_whole(service)) check_backends(config, service, places.services[i], findings);
+    check_health(service, places.services[i], findings);
   }
   check_room(config, places, findings);
 }

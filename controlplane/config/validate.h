@@ -29,9 +29,13 @@ struct ConfigPlaces {
 
 void validate(const Config& config, const ConfigPlaces& places, Findings& findings);
 
-// The rules of one value that the control socket shares with the file; empty: good, else what is expected.
+// The rules of one value that the control socket shares with the file; empty: good, else what is
+// wrong.
+std::string check_name(const std::string& name);
 std::string check_weight(uint32_t weight);
-std::string check_backend_family(const ServiceConfig& service, const Endpoint& endpoint);
+// Whether an instance at `endpoint` can serve `service`, one of `config`'s.
+std::string check_backend_address(const Config& config, const ServiceConfig& service,
+                                  const Endpoint& endpoint);
 
 constexpr uint32_t kMaxWeight = 1000;
 
