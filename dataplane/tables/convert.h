@@ -35,7 +35,7 @@ inline ps_address prefix_mask(uint8_t bits) {
   IpAddress mask;
   for (size_t i = 0; i < mask.bytes.size(); i++) {
     const int left = bits - static_cast<int>(i) * 8;
-    mask.bytes[i] = left >= 8 ? 0xff : left <= 0 ? 0 : static_cast<uint8_t>(0xff00 >> left);
+    mask.bytes[i] = static_cast<uint8_t>(left >= 8 ? 0xff : left <= 0 ? 0 : 0xff00 >> left);
   }
   return to_wire(mask);
 }
