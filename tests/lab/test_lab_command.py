@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`./lab` itself: it shows the main job, and it leaves nothing behind."""
 
-import os
 import signal
 import subprocess
 import time
@@ -73,20 +72,24 @@ def test_exec_hands_on_the_exit_status_and_says_when_the_lab_is_down():
 
 
 def test_down_cleans_up_after_a_crash():
-    with subprocess.Popen([LAB], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as process:
-        while not world.SOCKET.exists() and process.poll() is None:
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
+    with running_lab() as process:
+        process.kill()
     assert lab("down").returncode == 0
     assert leftovers() == NOTHING
 
 
-def test_an_interrupt_cleans_up():
-    with subprocess.Popen([LAB], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as process:
-        while not world.SOCKET.exists() and process.poll() is None:
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGTERM)
+def test_a_termination_signal_cleans_up():
+    with running_lab() as process:
+        process.terminate()
     assert process.returncode == 128 + signal.SIGTERM
     assert leftovers() == NOTHING
+
+
+def running_lab():
+    """`./lab`, as soon as its daemon answers."""
+    process = subprocess.Popen([LAB], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    while not world.SOCKET.exists():
+        assert process.poll() is None, f"./lab ended with status {process.returncode}"
+        time.sleep(0.05)
+    return process
