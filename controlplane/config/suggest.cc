@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// Levenshtein distance, one row at a time.
+// Edit distance in which two letters swapped are one edit (optimal string alignment): the commonest
+// slip of all.
 #include "controlplane/config/suggest.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace penstock {
 namespace {
 
 size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
+  std::vector<std::vector<size_t>> distance(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); i++) distance[i][0] = i;
+  for (size_t j = 0; j <= b.size(); j++) distance[0][j] = j;
   for (size_t i = 1; i <= a.size(); i++) {
-    size_t diagonal = row[0];
-    row[0] = i;
     for (size_t j = 1; j <= b.size(); j++) {
-      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+      size_t& least = distance[i][j];
+      least = std::min({distance[i - 1][j] + 1, distance[i][j - 1] + 1,
+                        distance[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        least = std::min(least, distance[i - 2][j - 2] + 1);
+      }
     }
   }
-  return row[b.size()];
+  return distance[a.size()][b.size()];
 }
 
 }  // namespace
 
 std::string closest_word(std::string_view word, const std::vector<std::string>& words) {
   std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : words) {
     const size_t distance = edit_distance(word, candidate);
     if (distance >= best_distance) continue;

@@ -8,8 +8,8 @@
 
 namespace penstock {
 
-// The word with the smallest edit distance, empty when none is close (more than a third of the
-// letters differ).
+// The word that is the fewest edits away; empty when none is close (one edit, or one in three
+// letters).
 std::string closest_word(std::string_view word, const std::vector<std::string>& words);
 
 // ", did you mean \"interval\"?", or nothing.
