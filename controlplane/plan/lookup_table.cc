@@ -4,6 +4,7 @@
 #include "controlplane/plan/lookup_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace penstock {
 namespace {
@@ -28,64 +29,50 @@ uint32_t slot_of(const Turn& turn) {
   return static_cast<uint32_t>((turn.offset + turn.factor * cube) % kLookupTableSlots);
 }
 
-class Dealer {
- public:
-  Dealer(const std::vector<LookupMember>& members, const HashKey& key) {
-    for (const LookupMember& member : members) {
-      if (member.weight == 0) continue;
-      const uint64_t hash = siphash(key, member.identity);
-      const auto offset = static_cast<uint32_t>((hash >> 40) % kLookupTableSlots);
-      const auto start = static_cast<uint32_t>((hash >> 20 & 0xfffff) % kLookupTableSlots);
-      const auto factor = static_cast<uint32_t>((hash & 0xfffff) % (kLookupTableSlots - 1) + 1);
-      turns_.push_back({&member, offset, factor, start});
-      heaviest_ = std::max<uint64_t>(heaviest_, member.weight);
+std::vector<Turn> turns_of(const std::vector<LookupMember>& members, const HashKey& key) {
+  std::vector<Turn> turns;
+  for (const LookupMember& member : members) {
+    if (member.weight == 0) continue;
+    const uint64_t hash = siphash(key, member.identity);
+    const auto offset = static_cast<uint32_t>((hash >> 40) % kLookupTableSlots);
+    const auto start = static_cast<uint32_t>((hash >> 20 & 0xfffff) % kLookupTableSlots);
+    const auto factor = static_cast<uint32_t>((hash & 0xfffff) % (kLookupTableSlots - 1) + 1);
+    turns.push_back({&member, offset, factor, start});
+  }
+  return turns;
+}
+
+// Gives every free slot (a null) to a member, in turns.
+void deal(std::vector<const LookupMember*>& slots, std::vector<Turn> turns) {
+  if (turns.empty()) return;
+  uint32_t heaviest = 0;
+  for (const Turn& turn : turns) heaviest = std::max(heaviest, turn.member->weight);
+  auto free = std::count(slots.begin(), slots.end(), nullptr);
+  while (free > 0) {
+    for (Turn& turn : turns) {
+      turn.credit += turn.member->weight;
+      if (turn.credit < heaviest) continue;
+      turn.credit -= heaviest;
+      while (slots[slot_of(turn)]) turn.index++;
+      slots[slot_of(turn)] = turn.member;
+      if (--free == 0) return;
     }
   }
-
-  void keep_those_that_take_clients() {
-    std::erase_if(turns_, [](const Turn& turn) { return !turn.member->takes_clients; });
-    heaviest_ = 0;
-    for (Turn& turn : turns_) {
-      turn.index = 0;
-      turn.credit = 0;
-      heaviest_ = std::max<uint64_t>(heaviest_, turn.member->weight);
-    }
-  }
-
-  // Gives every free slot (a null) to a member, in turns.
-  void deal(std::vector<const LookupMember*>& slots) {
-    if (turns_.empty()) return;
-    auto free = std::count(slots.begin(), slots.end(), nullptr);
-    while (free > 0) {
-      for (Turn& turn : turns_) {
-        turn.credit += turn.member->weight;
-        if (turn.credit < heaviest_) continue;
-        turn.credit -= heaviest_;
-        while (slots[slot_of(turn)]) turn.index++;
-        slots[slot_of(turn)] = turn.member;
-        if (--free == 0) return;
-      }
-    }
-  }
-
- private:
-  std::vector<Turn> turns_;
-  uint64_t heaviest_ = 0;
-};
+}
 
 }  // namespace
 
 LookupTable build_lookup_table(std::vector<LookupMember> members, const HashKey& hash_key) {
   std::sort(members.begin(), members.end(),
             [](const auto& a, const auto& b) { return a.identity < b.identity; });
-  Dealer dealer(members, hash_key);
+  std::vector<Turn> turns = turns_of(members, hash_key);
   std::vector<const LookupMember*> slots(kLookupTableSlots, nullptr);
-  dealer.deal(slots);
+  deal(slots, turns);
   for (auto& member : slots) {
     if (member && !member->takes_clients) member = nullptr;
   }
-  dealer.keep_those_that_take_clients();
-  dealer.deal(slots);
+  std::erase_if(turns, [](const Turn& turn) { return !turn.member->takes_clients; });
+  deal(slots, std::move(turns));
 
   LookupTable table(kLookupTableSlots, 0);
   std::transform(slots.begin(), slots.end(), table.begin(),
