@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rise and fall: probe results to health. Pure. The first result counts at once, so that a start does not wait for
-// rise intervals; after that `rise` successes or `fall` failures in a row flip it.
+// Rise and fall: probe results to health. Pure. The first result counts at once, so that a start
+// does not wait for rise intervals; then `rise` successes or `fall` failures in a row flip it.
 #pragma once
 
 #include <cstdint>

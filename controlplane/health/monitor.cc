@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A coroutine a target. Its state is shared between the monitor, which reports from it, and the coroutine, which may
-// outlive the monitor's interest in it by one turn of the loop: stopping cancels what it waits for.
+// A coroutine a target. Its state is shared between the monitor, which reports from it, and the
+// coroutine, which may outlive the monitor's interest in it by one turn of the loop: stopping
+// cancels what it waits for.
 #include "controlplane/health/monitor.h"
 
 #include <algorithm>
@@ -39,7 +40,7 @@ std::mt19937& random_engine() {
   return engine;
 }
 
-// From 90 to 100 % of the interval: jitter only ever shortens it, so that a failure is found in time.
+// From 90 to 100 % of the interval: jitter only shortens it, so that a failure is found in time.
 steady_clock::duration jittered(milliseconds interval) {
   std::uniform_int_distribution<int64_t> ms(interval.count() * 9 / 10, interval.count());
   return milliseconds(std::max<int64_t>(1, ms(random_engine())));
@@ -124,8 +125,8 @@ class HealthMonitor::Impl {
                    asio::bind_cancellation_slot(watch->cancel.slot(), std::move(done)));
   }
 
-  // The signal is given from within the loop, where asio passes it on at once: from outside it would keep a bare pointer
-  // for later, by when the coroutine may be gone.
+  // The signal is given from within the loop, where asio passes it on at once: from outside it
+  // would keep a bare pointer for later, by when the coroutine may be gone.
   void stop(const std::shared_ptr<Watch>& watch) {
     watch->stopped = true;
     asio::post(context_, [watch] { watch->cancel.emit(asio::cancellation_type::terminal); });

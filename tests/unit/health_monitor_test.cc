@@ -150,8 +150,8 @@ TEST_F(Monitor, ForgetsWhatIsGone) {
 class StoppedMonitor : public Monitor {
  protected:
   HealthTarget silent_target() {
-    listener_.emplace(other_context_, boost::asio::ip::tcp::endpoint(
-                                          boost::asio::ip::address_v4::loopback(), 0));
+    listener_.emplace(other_context_,
+                      boost::asio::ip::tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0));
     HealthTarget target{"web", "one", {}, {}};
     target.endpoint = {IpAddress::parse("127.0.0.1").value(), listener_->local_endpoint().port()};
     target.check.type = HealthCheckType::kHttp;

@@ -146,8 +146,8 @@ TEST_F(Probe, GivesUpOnABackendThatDribbles) {
 }
 
 TEST_F(Probe, RefusesWhatIsNotHttp) {
-  for (const std::string garbage : {"SSH-2.0-OpenSSH_9.2\r\n", "\r\n\r\n\r\n", "HTTP/9 nonsense\r\n",
-                                    "HTTP/1.1 2xx Fine\r\n\r\n"}) {
+  for (const std::string garbage : {"SSH-2.0-OpenSSH_9.2\r\n", "\r\n\r\n\r\n",
+                                    "HTTP/9 nonsense\r\n", "HTTP/1.1 2xx Fine\r\n\r\n"}) {
     const auto answer = result(answering(garbage), http());
     EXPECT_EQ(answer.outcome, ProbeOutcome::kFailure) << garbage;
     EXPECT_THAT(answer.detail, StartsWith("not an HTTP answer: ")) << garbage;
@@ -167,7 +167,8 @@ TEST_F(Probe, SaysThatTheConnectionWasClosedWithoutAnAnswer) {
 }
 
 TEST_F(Probe, RefusesAnEndlessHeader) {
-  for (const std::string more : {"X-Filler: y\r\n", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"}) {
+  for (const std::string more :
+       {"X-Filler: y\r\n", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"}) {
     const auto answer = result(endless("HTTP/1.1 200 OK\r\n", more), http());
     EXPECT_EQ(answer.outcome, ProbeOutcome::kFailure);
     EXPECT_EQ(answer.detail, "HTTP header of more than 16 KiB");

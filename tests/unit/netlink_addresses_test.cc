@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses on the loopback of a namespace, and announcements as they arrive at the other end of a veth pair.
+// Addresses on the loopback of a namespace, and announcements as they arrive at the other end of a
+// veth pair.
 #include "controlplane/netlink/addresses.h"
 
 #include <arpa/inet.h>
@@ -101,10 +102,9 @@ bool is_refused_by(const IpAddress& address) {
   const timeval limit{10, 0};
   setsockopt(datagrams, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   char byte = 0;
-  const bool refused =
-      connect(datagrams, reinterpret_cast<const sockaddr*>(&to), size) == 0 &&
-      send(datagrams, &byte, 1, 0) == 1 && recv(datagrams, &byte, 1, 0) < 0 &&
-      errno == ECONNREFUSED;
+  const bool refused = connect(datagrams, reinterpret_cast<const sockaddr*>(&to), size) == 0 &&
+                       send(datagrams, &byte, 1, 0) == 1 && recv(datagrams, &byte, 1, 0) < 0 &&
+                       errno == ECONNREFUSED;
   close(datagrams);
   return refused;
 }
@@ -145,12 +145,14 @@ TEST_F(Addresses, AreAnnouncedByArpRequestAndReply) {
     const auto announced = announce_address("ps0", ip("203.0.113.10"));
     EXPECT_TRUE(announced) << announced.error().message;
   });
+  // clang-format off
   const auto frame = [](uint8_t operation) {
     return Bytes{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 0xfe, 8, 6,  // to everybody
                  0, 1, 8, 0, 6, 4, 0, operation,                               // Ethernet, IPv4
                  2, 0, 0, 0, 0, 0xfe, 203, 0, 113, 10,                         // sender
                  0, 0, 0, 0, 0, 0, 203, 0, 113, 10};                           // target
   };
+  // clang-format on
   EXPECT_THAT(frames, ElementsAre(frame(1), frame(2)));
 }
 
@@ -159,6 +161,7 @@ TEST_F(Addresses, AreAnnouncedByNeighbourAdvertisement) {
     const auto announced = announce_address("ps0", ip("2001:db8:113::10"));
     EXPECT_TRUE(announced) << announced.error().message;
   });
+  // clang-format off
   const Bytes expected{
       0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0xfe, 0x86, 0xdd,                   // to all nodes
       0x60, 0, 0, 0, 0, 32, 58, 255,                                             // hop limit 255
@@ -167,6 +170,7 @@ TEST_F(Addresses, AreAnnouncedByNeighbourAdvertisement) {
       136, 0, 0xf5, 0xe9, 0x20, 0, 0, 0,                                         // override
       0x20, 0x01, 0x0d, 0xb8, 0x01, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,       // target
       2, 1, 2, 0, 0, 0, 0, 0xfe};                                                // is at this MAC
+  // clang-format on
   EXPECT_THAT(frames, ElementsAre(expected));
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The resolver against a real kernel's routes and neighbours. Limits are how long a test waits before it gives up.
+// The resolver against a real kernel's routes and neighbours. Limits are how long a test waits
+// before it gives up.
 #include "controlplane/netlink/next_hops.h"
 
 #include <net/if.h>
@@ -74,7 +75,8 @@ TEST_F(NextHops, ResolveABackendOnTheLink) {
 }
 
 TEST_F(NextHops, ResolveABackendBehindAGateway) {
-  run("ip route add 198.51.100.0/24 via 192.0.2.1 && ip route add 2001:db8:51::/64 via 2001:db8::1");
+  run("ip route add 198.51.100.0/24 via 192.0.2.1 && "
+      "ip route add 2001:db8:51::/64 via 2001:db8::1");
   resolver_->set_targets({ip("198.51.100.7"), ip("2001:db8:51::7")});
   EXPECT_TRUE(reaches(ip("198.51.100.7"), kPeerMac)) << reason(ip("198.51.100.7"));
   EXPECT_TRUE(reaches(ip("2001:db8:51::7"), kPeerMac)) << reason(ip("2001:db8:51::7"));

@@ -20,7 +20,8 @@ std::string without(const std::string& list, PortSpan span) {
 TEST(PortSpans, AreReadAsTheKernelWritesThem) {
   EXPECT_EQ(parse_port_spans(""), Spans{});
   EXPECT_EQ(parse_port_spans("80"), (Spans{{80, 80}}));
-  EXPECT_EQ(parse_port_spans("80,8000-8010,65535"), (Spans{{80, 80}, {8000, 8010}, {65535, 65535}}));
+  EXPECT_EQ(parse_port_spans("80,8000-8010,65535"),
+            (Spans{{80, 80}, {8000, 8010}, {65535, 65535}}));
 }
 
 TEST(PortSpans, LeaveOutWhatIsFaulty) {
@@ -67,8 +68,9 @@ TEST(PortPool, ThatOverlapsTheKernelsRangeNamesTheWaysOut) {
   EXPECT_EQ(conflict({50000, 65535}, {32768, 60999}),
             "snat_ports 50000-65535 overlaps the kernel's own 32768-60999: choose ports below "
             "32768, or run sysctl -w net.ipv4.ip_local_port_range='32768 49999'");
-  EXPECT_EQ(conflict({1024, 65535}, {32768, 60999}),
-            "snat_ports 1024-65535 overlaps the kernel's own 32768-60999: choose ports below 32768");
+  EXPECT_EQ(
+      conflict({1024, 65535}, {32768, 60999}),
+      "snat_ports 1024-65535 overlaps the kernel's own 32768-60999: choose ports below 32768");
 }
 
 class ReservedPorts : public NetlinkWorld {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two network namespaces joined by a veth pair, for one test: `ps0` in the test's own, `ps1` in its peer's. Both end
-// with the last descriptor to them: nothing is named, nothing is left behind.
+// Two network namespaces joined by a veth pair, for one test: `ps0` in the test's own, `ps1` in its
+// peer's. Both end with the last descriptor to them: nothing is named, nothing is left behind.
 #pragma once
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <unistd.h>
@@ -28,8 +29,10 @@ class NetlinkWorld : public ::testing::Test {
     own_ = open_namespace();
     write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
     run("ip link set lo up");
-    run("ip link add ps0 address 02:00:00:00:00:fe type veth peer name ps1 address 02:00:00:00:00:01 "
-        "netns /proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(peer_));
+    const std::string peer = fmt::format("/proc/{}/fd/{}", getpid(), peer_);
+    run("ip link add ps0 address 02:00:00:00:00:fe type veth "
+        "peer name ps1 address 02:00:00:00:00:01 netns " +
+        peer);
     run("ip link set ps0 up && ip address add 192.0.2.254/24 dev ps0 && "
         "ip address add 2001:db8::fe/64 dev ps0 nodad");
     in_peer([] {
