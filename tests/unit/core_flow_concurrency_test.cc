@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Several workers open flows over the same tables at once. Nothing is locked, so the promises are checked afterwards.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "core_world.h"
+#include "dataplane/tables/reader.h"
+
+namespace penstock {
+namespace {
+
+constexpr uint32_t kWorkers = 4;
+using Tuple = std::tuple<uint32_t, uint16_t, BackendId>;
+
+class ConcurrentFlows : public ::testing::TestWithParam<Family> {
+ protected:
+  // Every worker runs `work(worker)`; all start together.
+  template <typename Work>
+  void on_all_workers(const Work& work) {
+    std::atomic<uint32_t> ready = 0;
+    std::vector<std::thread> threads;
+    for (uint32_t worker = 0; worker < kWorkers; worker++) {
+      threads.emplace_back([&, worker] {
+        ready++;
+        while (ready < kWorkers) std::this_thread::yield();
+        work(worker);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  Sent syn(const Endpoint& client, uint32_t worker) const {
+    Packet packet = world_.header;
+    packet.source = client;
+    packet.destination = CoreWorld::vip(GetParam());
+    packet.tcp_flags = kSyn;
+    return world_.send(packet, worker);
+  }
+
+  Endpoint client(uint32_t number) const { return CoreWorld::client(GetParam(), number); }
+
+  // Every live flow's return tuple; fails when two have the same.
+  std::set<Tuple> return_tuples() const {
+    std::set<Tuple> tuples;
+    const ps_tables& tables = world_.tables();
+    const int family = static_cast<int>(GetParam());
+    for (uint32_t set = 0; set < ps_flow_sets(&tables, family); set++) {
+      for (uint32_t way = 0; way < ps_flow_ways(family); way++) {
+        const ps_flow* flow = ps_flow_way(ps_flow_set_at(&tables, family, set), family, way);
+        if (ps_flow_state(flow->word) == PS_FLOW_FREE) continue;
+        EXPECT_EQ(ps_flow_state(flow->word), PS_FLOW_HALF_OPEN);
+        const Tuple tuple{ps_flow_snat(flow->word), flow->snat_port.raw, flow->backend};
+        EXPECT_TRUE(tuples.insert(tuple).second) << ps_host16(flow->snat_port);
+      }
+    }
+    return tuples;
+  }
+
+  // A small pool towards one backend: the workers meet at the same ports.
+  CoreWorld world_{{.flow_table_entries = 8192, .backends = 1, .port_last = 22047,
+                    .workers = kWorkers}};
+};
+
+INSTANTIATE_TEST_SUITE_P(Families, ConcurrentFlows, ::testing::Values(Family::kIpv4, Family::kIpv6),
+                         [](const auto& parameter) {
+                           return std::string(to_string(parameter.param));
+                         });
+
+TEST_P(ConcurrentFlows, OfDifferentClientsNeverShareAReturnTuple) {
+  constexpr uint32_t kEach = 480;
+  std::atomic<uint32_t> refused = 0;
+  on_all_workers([&](uint32_t worker) {
+    for (uint32_t n = 0; n < kEach; n++) {
+      refused += !syn(client(worker * 100000 + n), worker).forwarded();
+    }
+  });
+  EXPECT_EQ(return_tuples().size() + refused, kWorkers * kEach);
+  EXPECT_LT(refused, kWorkers * kEach / 20);
+  uint32_t found = 0;
+  for (uint32_t worker = 0; worker < kWorkers; worker++) {
+    for (uint32_t n = 0; n < kEach; n++) {
+      found += world_.state_of(client(worker * 100000 + n)) == PS_FLOW_HALF_OPEN;
+    }
+  }
+  EXPECT_EQ(found, kWorkers * kEach - refused);
+}
+
+// The same SYN met by all workers at once: whatever they made of it, the client's next packets are of one mind.
+TEST_P(ConcurrentFlows, OfOneClientComeToOneFlow) {
+  constexpr uint32_t kClients = 400;
+  std::vector<std::array<Sent, kWorkers>> sent(kClients);
+  std::atomic<uint32_t> turn = 0;
+  on_all_workers([&](uint32_t worker) {
+    for (uint32_t n = 0; n < kClients; n++) {
+      turn++;
+      while (turn < (n + 1) * kWorkers) std::this_thread::yield();
+      sent[n][worker] = syn(client(n), worker);
+    }
+  });
+  return_tuples();
+  uint32_t split = 0;
+  for (uint32_t n = 0; n < kClients; n++) {
+    const Sent next = syn(client(n), 0);
+    ASSERT_TRUE(next.forwarded());
+    std::set<Endpoint> sources;
+    for (const Sent& each : sent[n]) {
+      ASSERT_TRUE(each.forwarded());
+      sources.insert(each.packet.source);
+    }
+    EXPECT_TRUE(sources.contains(next.packet.source));
+    split += sources.size() > 1;
+  }
+  std::printf("%u of %u clients opened more than one flow\n", split, kClients);
+}
+
+TEST_P(ConcurrentFlows, CountEveryPacketOnce) {
+  constexpr uint32_t kEach = 300;
+  on_all_workers([&](uint32_t worker) {
+    for (uint32_t n = 0; n < kEach; n++) syn(client(worker * 100000 + n), worker);
+  });
+  const auto counters = read_counters(world_.tables());
+  const ServiceId service = CoreWorld::service_id(GetParam());
+  uint64_t counted = counters.services.at(service).packets_to_backend;
+  const auto dropped = counters.dropped.find(service);
+  if (dropped != counters.dropped.end()) {
+    for (const auto& [reason, count] : dropped->second) counted += count;
+  }
+  EXPECT_EQ(counted, kWorkers * kEach);
+}
+
+}  // namespace
+}  // namespace penstock
