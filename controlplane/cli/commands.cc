@@ -13,7 +13,6 @@
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/run.h"
 #include "controlplane/cli/status_table.h"
-#include "controlplane/config/parse.h"
 #include "controlplane/control/daemon.h"
 #include "controlplane/control/version.h"
 
@@ -65,16 +64,12 @@ std::string backend_path(const Options& options) {
 }
 
 int check(const Options& options) {
-  const auto config = load_config(options.file);
-  if (config) {
-    size_t backends = 0;
-    for (const auto& service : config->services) backends += service.backends.size();
-    fmt::print("{}: good, {} services, {} backends\n", options.file, config->services.size(),
-               backends);
-    return 0;
-  }
-  for (const Diagnostic& diagnostic : config.error()) complain(to_string(diagnostic));
-  return 1;
+  const auto config = read_config(options.file);
+  if (!config) return complain(config.error().message);
+  size_t backends = 0;
+  for (const auto& service : config->services) backends += service.backends.size();
+  fmt::print("{}: ok, {} services, {} backends\n", options.file, config->services.size(), backends);
+  return 0;
 }
 
 int apply(const Options& options) {
@@ -119,16 +114,17 @@ int add(const Options& options) {
 
 // With a daemon: it ends itself. Without: what it left is removed by the configuration.
 int stop(const Options& options) {
-  const auto answer = ask_daemon(options.socket, "POST", "/v1/stop");
-  if (answer) return 0;
-  if (answer.error().kind != ErrorKind::kNotFound || options.file.empty()) {
-    return complain(answer.error().message +
-                    (answer.error().kind == ErrorKind::kNotFound
-                         ? "; to clean up after a daemon that died, add --config FILE"
-                         : ""));
+  if (options.file.empty()) {
+    auto answer = ask_daemon(options.socket, "POST", "/v1/stop");
+    if (!answer && answer.error().kind == ErrorKind::kNotFound) {
+      answer.error().message += "; to clean up after a daemon that died, add --config FILE";
+    }
+    return finish(answer);
   }
-  const auto config = load_config(options.file);
-  if (!config) return check(options);
+  const auto config = read_config(options.file);
+  if (!config) return complain(config.error().message);
+  const auto answer = ask_daemon(config->control.socket, "POST", "/v1/stop");
+  if (answer || answer.error().kind != ErrorKind::kNotFound) return finish(answer);
   return finish(clean_up(*config));
 }
 
@@ -137,6 +133,9 @@ class CommandLine {
   CommandLine() {
     if (const char* socket = std::getenv("PENSTOCK_SOCKET")) options_.socket = socket;
     app_.require_subcommand(1);
+    app_.failure_message([](const CLI::App* app, const CLI::Error& error) {
+      return fmt::format("penstock: {}; {} --help says more\n", error.what(), app->get_name());
+    });
     app_.set_version_flag("--version", std::string("penstock ") + kVersion);
     app_.add_option("--socket", options_.socket, "the daemon's control socket")
         ->capture_default_str();
@@ -158,7 +157,7 @@ class CommandLine {
  private:
   template <typename Action>
   CLI::App* verb(const char* name, const char* help, Action action) {
-    CLI::App* command = app_.add_subcommand(name, help);
+    CLI::App* command = app_.add_subcommand(name, help)->fallthrough();
     command->callback([this, action] { exit_status_ = action(options_); });
     return command;
   }
@@ -185,7 +184,8 @@ class CommandLine {
     command->add_flag("--discard-changes", options_.discard_changes,
                       "drop what was changed by drain, weight, add and remove");
     verb("stop", "end forwarding for good and remove everything", stop)
-        ->add_option("--config", options_.file, "clean up by this file when no daemon runs");
+        ->add_option("--config", options_.file,
+                     "of the daemon with this file; when none runs, clean up what it left");
   }
 
   void add_backend_verbs() {
@@ -219,7 +219,7 @@ class CommandLine {
     command->add_flag("--json", options_.json, "for programs");
   }
 
-  CLI::App app_{"penstock: a layer-4 load balancer that keeps every client at its backend"};
+  CLI::App app_{"A layer-4 load balancer that keeps every client at its backend", "penstock"};
   Options options_;
   int exit_status_ = 0;
 };

@@ -16,7 +16,6 @@
 #include <csignal>
 #include <vector>
 
-#include "controlplane/config/parse.h"
 #include "controlplane/control/daemon.h"
 #include "controlplane/control/server.h"
 #include "dataplane/xdp/xdp_dataplane.h"
@@ -30,34 +29,29 @@ Result<void> check_privileges() {
   struct Need {
     int capability;
     const char* name;
+    bool admin_will_do;  // the kernel takes CAP_SYS_ADMIN in its place
   };
-  constexpr std::array<Need, 4> kNeeded{{{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
-                                         {CAP_NET_RAW, "CAP_NET_RAW"},
-                                         {CAP_BPF, "CAP_BPF"},
-                                         {CAP_PERFMON, "CAP_PERFMON"}}};
+  constexpr std::array<Need, 4> kNeeded{{{CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
+                                         {CAP_NET_RAW, "CAP_NET_RAW", false},
+                                         {CAP_BPF, "CAP_BPF", true},
+                                         {CAP_PERFMON, "CAP_PERFMON", true}}};
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
   syscall(SYS_capget, &header, data.data());
+  const auto has = [&](int capability) {
+    const auto word = static_cast<size_t>(capability / 32);
+    return (data[word].effective >> (capability % 32) & 1) != 0;
+  };
   std::vector<std::string> missing;
   for (const Need& need : kNeeded) {
-    const auto bit = 1u << (need.capability % 32);
-    if (!(data[static_cast<size_t>(need.capability / 32)].effective & bit)) {
-      missing.emplace_back(need.name);
-    }
+    if (has(need.capability) || (need.admin_will_do && has(CAP_SYS_ADMIN))) continue;
+    missing.emplace_back(need.name);
   }
   if (missing.empty()) return {};
   return fail(ErrorKind::kSystem,
               fmt::format("missing privileges: {}: run as root, or by the systemd "
                           "unit, which grants them",
                           fmt::join(missing, ", ")));
-}
-
-std::string all_lines(const std::vector<Diagnostic>& diagnostics) {
-  std::string lines;
-  for (const Diagnostic& diagnostic : diagnostics) {
-    lines += (lines.empty() ? "" : "\n") + to_string(diagnostic);
-  }
-  return lines;
 }
 
 Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
@@ -82,7 +76,7 @@ void log_start(const Daemon& daemon) {
 
 void reload(Daemon& daemon) {
   if (auto applied = daemon.apply(std::nullopt, false); !applied) {
-    spdlog::error("{}", applied.error().message);
+    spdlog::error("not applied: {}", applied.error().message);
   }
 }
 
@@ -104,8 +98,8 @@ void follow_signals(asio::signal_set& signals, asio::io_context& context, Daemon
 Result<void> run_daemon(const std::string& file) {
   spdlog::set_default_logger(spdlog::stderr_color_st("penstock"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
-  auto config = load_config(file);
-  if (!config) return fail(ErrorKind::kInvalid, all_lines(config.error()));
+  auto config = read_config(file);
+  if (!config) return tl::unexpected(config.error());
   if (auto privileged = check_privileges(); !privileged) return privileged;
 
   asio::io_context context(1);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A headline, a block a service with its backends below, then what differs and what was dropped.
+// A headline, warnings, a block a service with its backends below, then what differs and what was
+// dropped.
 #include "controlplane/cli/status_table.h"
 
 #include <fmt/format.h>
@@ -7,10 +8,16 @@
 #include <array>
 #include <boost/json.hpp>
 
+#include "controlplane/cli/table.h"
+
 namespace penstock {
 namespace {
 
 namespace json = boost::json;
+
+constexpr const char* kAlarm = "31;1";
+constexpr const char* kGood = "32";
+constexpr const char* kStrong = "1";
 
 std::string text(const json::object& object, const char* key) {
   return std::string(object.at(key).as_string());
@@ -20,6 +27,7 @@ uint64_t number(const json::object& object, const char* key) {
   return object.at(key).to_number<uint64_t>();
 }
 
+// "9999", "12.3 k": short enough for a column.
 std::string count(uint64_t value) {
   constexpr std::array<const char*, 5> kUnits{"", "k", "M", "G", "T"};
   if (value < 10'000) return fmt::format("{}", value);
@@ -36,120 +44,116 @@ std::string duration(uint64_t seconds) {
   return fmt::format("{} days", seconds / 86'400);
 }
 
-class Painter {
- public:
-  explicit Painter(bool colour) : colour_(colour) {}
-  std::string alarm(const std::string& words) const { return paint(words, "31;1"); }
-  std::string good(const std::string& words) const { return paint(words, "32"); }
-  std::string strong(const std::string& words) const { return paint(words, "1"); }
-
- private:
-  std::string paint(const std::string& words, const char* code) const {
-    return colour_ ? fmt::format("\033[{}m{}\033[0m", code, words) : words;
-  }
-  bool colour_;
-};
+std::string painted(const std::string& words, const char* escape, bool colour) {
+  return colour ? fmt::format("\033[{}m{}\033[0m", escape, words) : words;
+}
 
 uint64_t live(const json::object& flows) {
   return number(flows, "half_open") + number(flows, "established") + number(flows, "closing");
 }
 
+// An unresolved backend takes no clients, whatever its health.
 std::string state_of(const json::object& backend) {
-  std::string state = text(backend, "health");
-  if (backend.at("next_hop").is_null()) state = "unresolved";
+  std::string state = backend.at("next_hop").is_null() ? "unresolved" : text(backend, "health");
   if (backend.at("drain").as_bool() || number(backend, "weight") == 0) state += ", draining";
   return state;
 }
 
 std::string remark_on(const json::object& backend) {
-  const bool unresolved = backend.at("next_hop").is_null();
-  return unresolved ? text(backend, "unresolved") : text(backend, "detail");
+  return text(backend, backend.at("next_hop").is_null() ? "unresolved" : "detail");
 }
 
-std::string backend_line(const json::object& backend, const Painter& painter) {
-  const std::string state = fmt::format("{:<16}", state_of(backend));
-  const bool fine = state_of(backend) == "up";
-  const auto& counters = backend.at("counters").as_object();
-  return fmt::format("  {:<14} {:<24} {:>6}  {} {:>8} {:>9}  {}\n", text(backend, "name"),
-                     text(backend, "address"), number(backend, "weight"),
-                     fine ? painter.good(state) : painter.alarm(state),
-                     count(live(backend.at("flows").as_object())),
-                     count(number(counters, "new_flows")), remark_on(backend));
+Row backend_row(const json::object& backend, bool colour) {
+  const std::string state = state_of(backend);
+  const char* escape = state == "up" ? kGood : kAlarm;
+  return {{text(backend, "name")},
+          {text(backend, "address")},
+          {fmt::format("{}", number(backend, "weight")), true},
+          {fmt::format("{:.1f} %", backend.at("share_percent").to_number<double>()), true},
+          {state, false, colour ? escape : nullptr},
+          {count(live(backend.at("flows").as_object())), true},
+          {count(number(backend.at("counters").as_object(), "new_flows")), true},
+          {remark_on(backend)}};
 }
 
-std::string reason_lines(const json::object& counted, const char* indent) {
-  std::string lines;
+std::vector<Row> reason_rows(const json::object& counted) {
+  std::vector<Row> rows;
   for (const char* kind : {"dropped", "passed"}) {
     for (const json::value& item : counted.at(kind).as_array()) {
       const auto& reason = item.as_object();
-      lines += fmt::format("{}{} {}: {}\n", indent, count(number(reason, "count")),
-                           std::string_view(kind) == "passed" ? "passed to the kernel" : kind,
-                           text(reason, "text"));
+      rows.push_back({{count(number(reason, "count")), true}, {kind}, {text(reason, "text")}});
     }
   }
-  return lines;
+  return rows;
 }
 
-std::string service_block(const json::object& service, const Painter& painter) {
+std::string service_block(const json::object& service, bool colour) {
   const auto& counters = service.at("counters").as_object();
   std::string block = fmt::format(
-      "\n{}  {} {}  mode {}  {} flows, {} new, {} packets in, {} out\n",
-      painter.strong(text(service, "name")), text(service, "protocol"), text(service, "address"),
-      text(service, "mode"), count(live(service.at("flows").as_object())),
+      "\n{}  {} {}  mode {}  {} flows, {} new; packets {} in, {} out\n",
+      painted(text(service, "name"), kStrong, colour), text(service, "protocol"),
+      text(service, "address"), text(service, "mode"), count(live(service.at("flows").as_object())),
       count(number(counters, "new_flows")), count(number(counters, "packets_to_backend")),
       count(number(counters, "packets_to_client")));
-  block += fmt::format("  {:<14} {:<24} {:>6}  {:<16} {:>8} {:>9}  {}\n", "BACKEND", "ADDRESS",
-                       "WEIGHT", "STATE", "FLOWS", "NEW", "LAST CHECK");
+  std::vector<Row> rows{{{"BACKEND"},
+                         {"ADDRESS"},
+                         {"WEIGHT", true},
+                         {"SHARE", true},
+                         {"STATE"},
+                         {"FLOWS", true},
+                         {"NEW", true},
+                         {"LAST CHECK"}}};
   for (const json::value& backend : service.at("backends").as_array()) {
-    block += backend_line(backend.as_object(), painter);
+    rows.push_back(backend_row(backend.as_object(), colour));
   }
-  return block + reason_lines(service, "  ");
+  return block + align(rows, "  ") + align(reason_rows(service), "  ");
 }
 
-std::string interface_lines(const json::object& dataplane, const Painter& painter) {
-  std::string lines;
+std::string headline(const json::object& status) {
+  const auto& dataplane = status.at("dataplane").as_object();
+  const auto& flows = dataplane.at("flows").as_object();
+  std::string lines =
+      fmt::format("penstock {} \"{}\"  up {}  process {}  {}\n", text(status, "version"),
+                  text(status, "appliance"), duration(number(status, "uptime_s")),
+                  number(status, "pid"), text(status, "file"));
   for (const json::value& item : dataplane.at("interfaces").as_array()) {
     const auto& interface = item.as_object();
-    const std::string degraded = text(interface, "degraded");
-    lines += fmt::format("{}: {} {}{}\n", text(interface, "name"), text(dataplane, "driver"),
-                         text(interface, "attach_mode"),
-                         degraded.empty() ? "" : "  " + painter.alarm("degraded: " + degraded));
+    lines += fmt::format("{}: {} {}\n", text(interface, "name"), text(dataplane, "driver"),
+                         text(interface, "attach_mode"));
   }
-  return lines;
+  return lines + fmt::format("flows: {} half-open, {} established, {} closing; room for {}\n",
+                             count(number(flows, "half_open")), count(number(flows, "established")),
+                             count(number(flows, "closing")),
+                             count(number(dataplane, "flow_table_capacity")));
 }
 
 }  // namespace
 
 std::string status_table(const json::object& status, bool colour) {
-  const Painter painter(colour);
-  const auto& dataplane = status.at("dataplane").as_object();
-  std::string table =
-      fmt::format("penstock {} \"{}\"  up {}  process {}  {}\n", text(status, "version"),
-                  text(status, "appliance"), duration(number(status, "uptime_s")),
-                  number(status, "pid"), text(status, "file"));
-  table += interface_lines(dataplane, painter);
-  if (const std::string error = text(status, "error"); !error.empty()) {
-    table += painter.alarm("the last change is not in force: " + error) + "\n";
+  std::string table = headline(status);
+  for (const json::value& warning : status.at("warnings").as_array()) {
+    table += painted("warning: " + std::string(warning.as_string()), kAlarm, colour) + "\n";
   }
   for (const json::value& service : status.at("services").as_array()) {
-    table += service_block(service.as_object(), painter);
+    table += service_block(service.as_object(), colour);
   }
   const auto& differences = status.at("differences").as_array();
   if (!differences.empty()) table += "\nchanged at the control socket, unlike the file:\n";
-  for (const json::value& line : differences)
-    table += fmt::format("  {}\n", line.as_string().c_str());
-  const std::string others = reason_lines(dataplane, "  ");
-  if (!others.empty()) table += "\nof no service:\n" + others;
-  return table;
+  for (const json::value& line : differences) {
+    table += fmt::format("  {}\n", std::string_view(line.as_string()));
+  }
+  const auto others = reason_rows(status.at("dataplane").as_object());
+  return others.empty() ? table : table + "\nof no service:\n" + align(others, "  ");
 }
 
 std::string explanation_text(const json::object& explanation) {
-  return fmt::format(
-      "client   {}\nservice  {}\nhashed   {}\nhash     {}\nslot     {}\nbackend  {}\n"
-      "why      {}\n",
-      text(explanation, "client"), text(explanation, "service"), text(explanation, "hashed"),
-      text(explanation, "hash"), number(explanation, "slot"), text(explanation, "backend"),
-      text(explanation, "why"));
+  std::vector<Row> rows;
+  for (const char* key : {"client", "service", "hashed", "hash", "slot", "backend", "why"}) {
+    const json::value& value = explanation.at(key);
+    rows.push_back(
+        {{key}, {value.is_string() ? std::string(value.as_string()) : json::serialize(value)}});
+  }
+  return align(rows, "");
 }
 
 }  // namespace penstock

@@ -1,40 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is ours is on the loopback and in the state directory; neither depends on the process.
+// What is ours is on the interfaces and in the state directory; neither depends on the process.
 #include "controlplane/control/announcer.h"
 
 #include <spdlog/spdlog.h>
 
-#include "controlplane/control/state_files.h"
 #include "controlplane/netlink/addresses.h"
 
 namespace penstock {
+namespace {
+
+constexpr const char* kLoopback = "lo";
+constexpr int kTimesTold = 3;
+constexpr std::chrono::seconds kTellInterval{1};
+
+void keep_first(Result<void>& first, Result<void> next) {
+  if (first && !next) first = std::move(next);
+}
+
+}  // namespace
 
 Announcer::Announcer(boost::asio::io_context& context, const Config& config)
     : state_directory_(config.control.state_directory),
       interfaces_(config.dataplane.interfaces),
-      ours_(load_announced(state_directory_)),
-      again_(context) {}
+      ours_(load_placed(state_directory_)),
+      again_(std::make_shared<boost::asio::steady_timer>(context)) {}
+
+std::set<PlacedAddress> Announcer::places_for(const std::set<IpAddress>& vips) const {
+  std::set<PlacedAddress> places;
+  for (const IpAddress& vip : vips) {
+    places.insert({kLoopback, vip});
+    if (vip.is_ipv4()) continue;
+    for (const std::string& interface : interfaces_) places.insert({interface, vip});
+  }
+  return places;
+}
 
 Result<void> Announcer::update(const std::vector<ServiceConfig>& services) {
-  std::set<IpAddress> wanted;
+  std::set<IpAddress> vips;
   for (const ServiceConfig& service : services) {
-    if (service.announce) wanted.insert(service.vip.address);
+    if (service.announce) vips.insert(service.vip.address);
   }
-  const std::set<IpAddress> before = ours_;
-  for (const IpAddress& vip : before) {
-    if (wanted.contains(vip)) continue;
-    if (auto removed = remove_loopback_address(vip); !removed) return removed;
-    ours_.erase(vip);
+  const auto wanted = places_for(vips);
+  const auto before = ours_;
+  Result<void> done;
+  for (const PlacedAddress& place : before) {
+    if (wanted.contains(place)) continue;
+    auto removed = remove_address(place.interface, place.address);
+    if (removed) ours_.erase(place);
+    keep_first(done, std::move(removed));
   }
-  for (const IpAddress& vip : wanted) {
-    const auto added = add_loopback_address(vip);
-    if (!added) return tl::unexpected(added.error());
-    if (*added) ours_.insert(vip);
+  for (const PlacedAddress& place : wanted) {
+    const auto added = add_address(place.interface, place.address);
+    if (!added) keep_first(done, tl::unexpected(added.error()));
+    if (added && *added) ours_.insert(place);
   }
-  const bool news = wanted != vips_;
-  vips_ = std::move(wanted);
-  if (news) tell(3);
-  return save_announced(state_directory_, ours_);
+  if (ours_ != before) keep_first(done, save_placed(state_directory_, ours_));
+  if (vips != vips_) {
+    vips_ = std::move(vips);
+    tell(kTimesTold);
+  }
+  return done;
 }
 
 void Announcer::tell(int times) {
@@ -46,17 +71,31 @@ void Announcer::tell(int times) {
     }
   }
   if (times <= 1) return;
-  again_.expires_after(std::chrono::seconds(1));
-  again_.async_wait([this, times](const boost::system::error_code& error) {
-    if (!error) tell(times - 1);
-  });
+  again_->expires_after(kTellInterval);
+  again_->async_wait(
+      [this, times, owner = std::weak_ptr(again_)](const boost::system::error_code& error) {
+        if (!error && !owner.expired()) tell(times - 1);
+      });
+}
+
+Result<void> Announcer::withdraw() {
+  again_->cancel();
+  vips_.clear();
+  ours_.clear();
+  return withdraw_all(state_directory_);
 }
 
 Result<void> withdraw_all(const std::string& state_directory) {
-  for (const IpAddress& vip : load_announced(state_directory)) {
-    if (auto removed = remove_loopback_address(vip); !removed) return removed;
+  std::set<PlacedAddress> left;
+  Result<void> done;
+  const auto placed = load_placed(state_directory);
+  for (const PlacedAddress& place : placed) {
+    auto removed = remove_address(place.interface, place.address);
+    if (!removed) left.insert(place);
+    keep_first(done, std::move(removed));
   }
-  return save_announced(state_directory, {});
+  if (!placed.empty()) keep_first(done, save_placed(state_directory, left));
+  return done;
 }
 
 }  // namespace penstock

@@ -4,12 +4,13 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <filesystem>
 
 #include "controlplane/config/parse.h"
+#include "controlplane/control/fixed_settings.h"
 #include "controlplane/control/state_files.h"
 #include "controlplane/netlink/addresses.h"
 #include "controlplane/netlink/reserved_ports.h"
@@ -18,8 +19,14 @@
 namespace penstock {
 namespace {
 
-// What lingers is looked after this often: a pass over the flow table each time.
-constexpr std::chrono::seconds kLingeringInterval{10};
+namespace fs = std::filesystem;
+
+// What lingers is looked after this often (a pass over the flow table each time), and a plan that
+// failed is tried again.
+constexpr std::chrono::seconds kAgainInterval{10};
+// On top of the longest probe: its start is spread over 100 ms, and neighbours take a moment to
+// answer.
+constexpr milliseconds kSettleMargin{300};
 
 std::vector<HealthTarget> health_targets(const Config& config) {
   std::vector<HealthTarget> targets;
@@ -39,23 +46,6 @@ milliseconds longest_timeout(const Config& config) {
   return longest;
 }
 
-// The keys that a running daemon cannot change, and whether they differ.
-std::string fixed_key_that_differs(const Config& before, const Config& after) {
-  const DataplaneConfig& a = before.dataplane;
-  const DataplaneConfig& b = after.dataplane;
-  if (a.driver != b.driver) return "dataplane.driver";
-  if (a.interfaces != b.interfaces) return "dataplane.interfaces";
-  if (a.snat_addresses != b.snat_addresses) return "dataplane.snat_addresses";
-  if (!(a.snat_ports == b.snat_ports)) return "dataplane.snat_ports";
-  if (a.flow_table_entries != b.flow_table_entries) return "dataplane.flow_table_entries";
-  if (a.max_services != b.max_services) return "dataplane.max_services";
-  if (a.max_backends != b.max_backends) return "dataplane.max_backends";
-  if (a.pin_path != b.pin_path) return "dataplane.pin_path";
-  if (!(before.control == after.control)) return "control.socket and control.state_directory";
-  if (before.appliance.hash_seed != after.appliance.hash_seed) return "appliance.hash_seed";
-  return "";
-}
-
 bool has_leaving_backends(const Config& config, const ForwardingState& state) {
   std::set<std::pair<Protocol, Endpoint>> configured;
   for (const ServiceConfig& service : config.services) {
@@ -68,119 +58,173 @@ bool has_leaving_backends(const Config& config, const ForwardingState& state) {
   });
 }
 
-std::string join_diagnostics(const std::vector<Diagnostic>& diagnostics) {
-  std::vector<std::string> lines;
-  for (const Diagnostic& diagnostic : diagnostics) lines.push_back(to_string(diagnostic));
-  return fmt::format("{}", fmt::join(lines, "\n"));
-}
-
-}  // namespace
-
-Daemon::Daemon(boost::asio::io_context& context, std::string file, Config config)
-    : context_(context),
-      file_(std::move(file)),
-      config_(std::move(config)),
-      settle_(context),
-      lingering_(context) {}
-
-Result<std::unique_ptr<Daemon>> Daemon::start(boost::asio::io_context& context, std::string file,
-                                              Config config, const OpenDataplane& open) {
-  std::unique_ptr<Daemon> daemon(new Daemon(context, std::move(file), std::move(config)));
-  if (auto opened = daemon->open(open); !opened) return tl::unexpected(opened.error());
-  return daemon;
-}
-
-Result<void> Daemon::open(const OpenDataplane& open_dataplane) {
-  const std::string& directory = config_.control.state_directory;
-  if (auto made = make_state_directory(directory); !made) return made;
-  auto overrides = load_overrides(directory);
-  if (!overrides) return tl::unexpected(overrides.error());
-  overrides_ = std::move(*overrides);
-  const auto seed = config_.appliance.hash_seed.empty()
-                        ? kept_hash_seed(directory)
-                        : Result<std::string>(config_.appliance.hash_seed);
-  if (!seed) return tl::unexpected(seed.error());
-  hash_key_ = hash_key_from_seed(*seed);
-  const PortRange ports = config_.dataplane.snat_ports;
-  if (auto free = check_ports(ports.first, ports.last); !free) return free;
-  if (auto found = find_snat_addresses(); !found) return found;
-
-  auto dataplane = open_dataplane(config_);
-  if (!dataplane) return tl::unexpected(dataplane.error());
-  dataplane_ = std::move(*dataplane);
-  state_.forwarding = dataplane_->current();
-  for (const auto& [id, flows] : dataplane_->flows().services) {
-    if (!state_.forwarding.services.contains(id)) retired_services_.insert(id);
+// The configured ones, else those of the interfaces.
+Result<std::vector<IpAddress>> find_snat_addresses(const DataplaneConfig& config) {
+  std::vector<IpAddress> addresses = config.snat_addresses;
+  if (!addresses.empty()) return addresses;
+  for (const std::string& interface : config.interfaces) {
+    const auto own = interface_addresses(interface);
+    if (!own) return tl::unexpected(own.error());
+    addresses.insert(addresses.end(), own->begin(), own->end());
   }
-  if (auto reserved = reserve_ports(ports.first, ports.last); !reserved) return reserved;
-
-  monitor_ = std::make_unique<HealthMonitor>(context_, [this] { plan_later(); });
-  auto resolver =
-      NextHopResolver::open(context_, config_.dataplane.interfaces, [this] { plan_later(); });
-  if (!resolver) return tl::unexpected(resolver.error());
-  resolver_ = std::move(*resolver);
-  announcer_.emplace(context_, config_);
-  follow(effective_config());
-  settle_.expires_after(longest_timeout(config_) + milliseconds(300));
-  settle_.async_wait([this](const boost::system::error_code& error) {
-    if (error || settled_) return;
-    settled_ = true;
-    plan_later();
-  });
-  plan_later();
-  return {};
+  return addresses;
 }
 
-// The configured ones, else those of the interfaces; every family that is served needs one.
-Result<void> Daemon::find_snat_addresses() {
-  snat_addresses_ = config_.dataplane.snat_addresses;
-  if (snat_addresses_.empty()) {
-    for (const std::string& interface : config_.dataplane.interfaces) {
-      const auto addresses = interface_addresses(interface);
-      if (!addresses) return tl::unexpected(addresses.error());
-      snat_addresses_.insert(snat_addresses_.end(), addresses->begin(), addresses->end());
-    }
-  }
-  for (const ServiceConfig& service : config_.services) {
+Result<void> check_families(const Config& config, const std::vector<IpAddress>& snat_addresses) {
+  for (const ServiceConfig& service : config.services) {
     const Family family = service.vip.address.family;
-    const bool served = std::any_of(snat_addresses_.begin(), snat_addresses_.end(),
+    const bool served = std::any_of(snat_addresses.begin(), snat_addresses.end(),
                                     [&](const auto& address) { return address.family == family; });
     if (served) continue;
     return fail(
         ErrorKind::kInvalid,
-        fmt::format("service {} needs an {} address to reach its backends from: give {} one, or "
-                    "name it in dataplane.snat_addresses",
-                    service.name, to_string(family),
-                    fmt::join(config_.dataplane.interfaces, ", ")));
+        fmt::format("service {} needs an {} address to reach its backends from: give {} "
+                    "one, or name it in dataplane.snat_addresses, and start the daemon again",
+                    service.name, to_string(family), fmt::join(config.dataplane.interfaces, ", ")));
   }
+  return {};
+}
+
+// A handler that does nothing once its owner is gone: one that is queued already cannot be
+// cancelled.
+template <typename Action>
+auto while_alive(const std::shared_ptr<const bool>& owner, Action action) {
+  return [owner = std::weak_ptr<const bool>(owner),
+          action](const boost::system::error_code& error = {}) {
+    if (!error && !owner.expired()) action();
+  };
+}
+
+SlotCounts count_slots(const LookupTable& table) {
+  SlotCounts counts;
+  for (const BackendId backend : table) counts[backend]++;
+  return counts;
+}
+
+// The first of several failures, of which none keeps the others from being tried.
+Result<void> first_failure(std::initializer_list<Result<void>> results) {
+  for (const auto& result : results) {
+    if (!result) return result;
+  }
+  return {};
+}
+
+}  // namespace
+
+Daemon::Daemon(boost::asio::io_context& context, Wanted wanted)
+    : context_(context), wanted_(std::move(wanted)), settle_(context), again_(context) {}
+
+Result<std::unique_ptr<Daemon>> Daemon::start(boost::asio::io_context& context, std::string file,
+                                              Config config, const OpenDataplane& open) {
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(context, {std::move(file), std::move(config), Overrides{}}));
+  if (auto opened = daemon->open(open); !opened) return tl::unexpected(opened.error());
+  return daemon;
+}
+
+// All that can fail for a reason of the operator's comes before the dataplane is touched.
+Result<void> Daemon::open(const OpenDataplane& open_dataplane) {
+  if (auto prepared = prepare(); !prepared) return prepared;
+  auto dataplane = open_dataplane(wanted_.config);
+  if (!dataplane) return tl::unexpected(dataplane.error());
+  dataplane_ = std::move(*dataplane);
+  plan_.next.forwarding = dataplane_->current();
+  for (const auto& [id, flows] : dataplane_->flows().services) {
+    if (!plan_.next.forwarding.services.contains(id)) retired_services_.insert(id);
+  }
+  const PortRange ports = wanted_.config.dataplane.snat_ports;
+  if (auto reserved = reserve_ports(ports.first, ports.last); !reserved) return reserved;
+  return open_watchers();
+}
+
+Result<void> Daemon::prepare() {
+  const Config& config = wanted_.config;
+  const std::string& directory = config.control.state_directory;
+  if (auto made = make_state_directory(directory); !made) return made;
+  auto overrides = load_overrides(directory);
+  if (!overrides) return tl::unexpected(overrides.error());
+  wanted_.overrides = std::move(*overrides);
+  const auto seed = config.appliance.hash_seed.empty()
+                        ? kept_hash_seed(directory)
+                        : Result<std::string>(config.appliance.hash_seed);
+  if (!seed) return tl::unexpected(seed.error());
+  hash_key_ = hash_key_from_seed(*seed);
+  auto addresses = find_snat_addresses(config.dataplane);
+  if (!addresses) return tl::unexpected(addresses.error());
+  snat_addresses_ = std::move(*addresses);
+  if (auto served = check_families(config, snat_addresses_); !served) return served;
+  return check_ports(config.dataplane.snat_ports.first, config.dataplane.snat_ports.last);
+}
+
+Result<void> Daemon::open_watchers() {
+  monitor_ = std::make_unique<HealthMonitor>(context_, [this] { plan_later(); });
+  auto resolver = NextHopResolver::open(context_, wanted_.config.dataplane.interfaces,
+                                        [this] { plan_later(); });
+  if (!resolver) return tl::unexpected(resolver.error());
+  resolver_ = std::move(*resolver);
+  announcer_.emplace(context_, wanted_.config);
+  follow(effective_config());
+  settle_.expires_after(longest_timeout(wanted_.config) + kSettleMargin);
+  settle_.async_wait(while_alive(alive_, [this] {
+    waited_ = true;
+    plan_later();
+  }));
+  plan_later();
   return {};
 }
 
 void Daemon::follow(const Config& config) {
   monitor_->set_targets(health_targets(config));
-  std::vector<IpAddress> addresses;
+  std::set<IpAddress> addresses;
   for (const ServiceConfig& service : config.services) {
-    for (const auto& backend : service.backends) addresses.push_back(backend.endpoint.address);
+    for (const auto& backend : service.backends) addresses.insert(backend.endpoint.address);
   }
-  for (const auto& [id, backend] : state_.forwarding.backends) {
-    addresses.push_back(backend.endpoint.address);
+  for (const auto& [id, backend] : plan_.next.forwarding.backends) {
+    addresses.insert(backend.endpoint.address);  // one that lingers has to be reached too
   }
-  resolver_->set_targets(addresses);
-  if (auto announced = announcer_->update(config.services); !announced) {
-    spdlog::warn("{}", announced.error().message);
-  }
+  resolver_->set_targets({addresses.begin(), addresses.end()});
 }
 
 void Daemon::plan_later() {
   if (planning_) return;
   planning_ = true;
-  boost::asio::post(context_, [this] {
-    planning_ = false;
-    if (!settled_ && !(monitor_->all_known() && resolver_->unresolved().empty())) return;
-    if (!settled_) spdlog::info("ready");
-    settled_ = true;
-    plan_now();
-  });
+  boost::asio::post(context_, while_alive(alive_, [this] {
+                      planning_ = false;
+                      plan_if_settled();
+                    }));
+}
+
+// A start waits for the first answers: an adopted table is not emptied, and a new one leads no
+// client to a dead backend.
+void Daemon::plan_if_settled() {
+  if (stopped_) return;
+  const bool first = !settled_;
+  if (first && !waited_ && !(monitor_->all_known() && resolver_->unresolved().empty())) return;
+  settled_ = true;
+  if (auto planned = plan_now(); !planned) {
+    spdlog::error("{}", planned.error().message);
+  } else if (first) {
+    spdlog::info("ready");
+  }
+}
+
+Result<void> Daemon::plan_now() {
+  events_.tell_health(monitor_->reports());
+  events_.tell_unresolved(resolver_->unresolved());
+  const Config config = effective_config();
+  auto plan = make_plan_for(config);
+  const auto taken = plan ? take(std::move(*plan)) : Result<void>(tl::unexpected(plan.error()));
+  last_error_ = taken ? "" : taken.error().message;
+  if (!taken) {
+    plan_again_soon();
+    return taken;
+  }
+  // Only now: a VIP that is announced before it is served gets resets from the kernel.
+  if (auto announced = announcer_->update(config.services); !announced) {
+    spdlog::warn("{}", announced.error().message);
+  }
+  watch_lingering();
+  return {};
 }
 
 Result<Plan> Daemon::make_plan_for(const Config& config) const {
@@ -192,43 +236,27 @@ Result<Plan> Daemon::make_plan_for(const Config& config) const {
   for (const auto& [name, report] : monitor_->reports()) {
     if (report.health == Health::kUp) input.up.insert(name);
   }
-  if (has_leaving_backends(config, state_.forwarding)) {  // else the pass over the flows is saved
+  if (has_leaving_backends(config, plan_.next.forwarding)) {  // else the pass is saved
     for (const auto& [id, counts] : dataplane_->flows().backends) input.busy_backends.insert(id);
   }
   input.busy_services = retired_services_;
-  return make_plan(state_, input);
+  return make_plan(plan_.next, input);
 }
 
-void Daemon::plan_now() {
-  log_health();
-  auto plan = make_plan_for(effective_config());
-  if (!plan) {
-    last_error_ = plan.error().message;
-    spdlog::error("{}", last_error_);
-    return;
-  }
-  take(std::move(*plan));
-}
-
-void Daemon::take(Plan plan) {
-  const bool changes = plan.changes_anything || !plan.delta.lookup_tables.empty();
-  if (changes) {
-    if (auto applied = dataplane_->apply(plan.delta); !applied) {
-      last_error_ = applied.error().message;
-      spdlog::error("{}", last_error_);
-      return;
-    }
-    for (const auto& [id, service] : state_.forwarding.services) {
+Result<void> Daemon::take(Plan plan) {
+  if (plan.changes_anything || !plan.delta.lookup_tables.empty()) {
+    if (auto applied = dataplane_->apply(plan.delta); !applied) return applied;
+    for (const auto& [id, service] : plan_.next.forwarding.services) {
       if (!plan.next.forwarding.services.contains(id)) retired_services_.insert(id);
     }
     spdlog::info("applied: {} services, {} backends, {} lookup tables rebuilt",
                  plan.delta.next.services.size(), plan.delta.next.backends.size(),
                  plan.delta.lookup_tables.size());
   }
-  last_error_.clear();
-  state_ = plan.next;
+  for (const auto& [id, table] : plan.delta.lookup_tables) slots_[id] = count_slots(table);
+  plan.delta = {};
   plan_ = std::move(plan);
-  watch_lingering();
+  return {};
 }
 
 // As long as something that left the configuration is still in flows.
@@ -237,84 +265,82 @@ void Daemon::watch_lingering() {
   std::erase_if(retired_services_, [&](ServiceId id) { return !flows.services.contains(id); });
   std::set<BackendId> configured;
   for (const auto& [name, id] : plan_.backend_ids) configured.insert(id);
-  const bool lingering =
-      !retired_services_.empty() || configured.size() != state_.forwarding.backends.size();
-  lingering_.cancel();
-  if (!lingering) return;
-  lingering_.expires_after(kLingeringInterval);
-  lingering_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) plan_later();
-  });
-}
-
-void Daemon::log_health() {
-  for (const auto& [name, report] : monitor_->reports()) {
-    Health& logged = logged_health_[name];
-    if (logged == report.health || report.health == Health::kUnknown) continue;
-    logged = report.health;
-    spdlog::info("{}/{} is {}: {}", name.first, name.second,
-                 report.health == Health::kUp ? "up" : "down", report.detail);
+  again_.cancel();
+  if (!retired_services_.empty() || configured.size() != plan_.next.forwarding.backends.size()) {
+    plan_again_soon();
   }
 }
 
+void Daemon::plan_again_soon() {
+  again_.expires_after(kAgainInterval);
+  again_.async_wait(while_alive(alive_, [this] { plan_later(); }));
+}
+
 Result<void> Daemon::apply(const std::optional<std::string>& file, bool discard_changes) {
-  const std::string path = file.value_or(file_);
-  auto config = load_config(path);
-  if (!config) return fail(ErrorKind::kInvalid, join_diagnostics(config.error()));
-  if (const auto key = fixed_key_that_differs(config_, *config); !key.empty()) {
+  const std::string path = file.value_or(wanted_.file);
+  auto config = read_config(path);
+  if (!config) return tl::unexpected(config.error());
+  if (const auto key = fixed_key_that_differs(wanted_.config, *config); !key.empty()) {
     return fail(
         ErrorKind::kConflict,
         fmt::format("{} differs from what runs, and cannot change while it does: set it "
                     "back, or `penstock stop` and `penstock run` (open connections will be lost)",
                     key));
   }
-  const Overrides overrides = discard_changes ? Overrides{} : prune(*config, overrides_);
-  if (auto plan = make_plan_for(with_overrides(*config, overrides)); !plan) {
-    return tl::unexpected(plan.error());
+  Overrides overrides = discard_changes ? Overrides{} : prune(*config, wanted_.overrides);
+  if (auto adopted = adopt({path, std::move(*config), std::move(overrides)}); !adopted) {
+    return adopted;
   }
-  if (auto saved = save_overrides(config_.control.state_directory, overrides); !saved) {
-    return saved;
-  }
-  file_ = path;
-  config_ = std::move(*config);
-  overrides_ = overrides;
-  follow(effective_config());
-  plan_later();
-  spdlog::info("{} applied", path);
+  spdlog::info("the configuration is {}", path);
   return {};
 }
 
 Result<void> Daemon::change(const Change& change) {
-  auto overrides = change(config_, overrides_);
+  auto overrides = change(wanted_.config, wanted_.overrides);
   if (!overrides) return tl::unexpected(overrides.error());
-  if (auto plan = make_plan_for(with_overrides(config_, *overrides)); !plan) {
-    return tl::unexpected(plan.error());
-  }
-  if (auto saved = save_overrides(config_.control.state_directory, *overrides); !saved) {
-    return saved;
-  }
-  overrides_ = std::move(*overrides);
+  return adopt({wanted_.file, wanted_.config, std::move(*overrides)});
+}
+
+Result<void> Daemon::adopt(Wanted wanted) {
+  if (stopped_) return fail(ErrorKind::kConflict, "the daemon is ending: start it again first");
+  const Config effective = with_overrides(wanted.config, wanted.overrides);
+  if (auto served = check_families(effective, snat_addresses_); !served) return served;
+  if (auto plan = make_plan_for(effective); !plan) return tl::unexpected(plan.error());
+  const std::string& directory = wanted_.config.control.state_directory;
+  if (auto saved = save_overrides(directory, wanted.overrides); !saved) return saved;
+  std::swap(wanted_, wanted);
+  follow(effective);
+  if (!settled_) return {};
+  auto planned = plan_now();
+  if (planned) return planned;
+  wanted_ = std::move(wanted);
   follow(effective_config());
-  plan_later();
-  return {};
+  const auto saved = save_overrides(wanted_.config.control.state_directory, wanted_.overrides);
+  return first_failure({planned, saved});
 }
 
 Result<void> Daemon::stop_forwarding() {
   if (auto removed = dataplane_->remove(); !removed) return removed;
-  if (auto withdrawn = withdraw_all(config_.control.state_directory); !withdrawn) return withdrawn;
-  const PortRange ports = config_.dataplane.snat_ports;
-  return release_ports(ports.first, ports.last);
+  stopped_ = true;
+  const PortRange ports = wanted_.config.dataplane.snat_ports;
+  return first_failure({announcer_->withdraw(), release_ports(ports.first, ports.last)});
+}
+
+Result<Config> read_config(const std::string& file) {
+  auto config = load_config(file);
+  if (config) return std::move(*config);
+  std::vector<std::string> lines;
+  for (const Diagnostic& diagnostic : config.error()) lines.push_back(to_string(diagnostic));
+  return fail(ErrorKind::kInvalid, fmt::format("{}", fmt::join(lines, "\n")));
 }
 
 Result<void> clean_up(const Config& config) {
-  unlink(config.control.socket.c_str());
   if (auto removed = remove_xdp_dataplane(config.dataplane.pin_path); !removed) return removed;
-  if (std::set<IpAddress> ours = load_announced(config.control.state_directory); !ours.empty()) {
-    if (auto withdrawn = withdraw_all(config.control.state_directory); !withdrawn) {
-      return withdrawn;
-    }
-  }
-  return release_ports(config.dataplane.snat_ports.first, config.dataplane.snat_ports.last);
+  std::error_code ignored;  // nobody listens there: the dataplane was nobody's
+  if (fs::is_socket(config.control.socket, ignored)) fs::remove(config.control.socket, ignored);
+  const PortRange ports = config.dataplane.snat_ports;
+  return first_failure(
+      {withdraw_all(config.control.state_directory), release_ports(ports.first, ports.last)});
 }
 
 }  // namespace penstock

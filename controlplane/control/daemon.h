@@ -7,13 +7,17 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "controlplane/config/config.h"
 #include "controlplane/config/overrides.h"
 #include "controlplane/control/announcer.h"
+#include "controlplane/control/event_log.h"
 #include "controlplane/health/monitor.h"
 #include "controlplane/netlink/next_hops.h"
 #include "controlplane/plan/plan.h"
@@ -27,6 +31,9 @@ using OpenDataplane = std::function<Result<std::unique_ptr<Dataplane>>(const Con
 // A change of the overrides: (file, overrides before) to overrides after.
 using Change = std::function<Result<Overrides>(const Config&, const Overrides&)>;
 
+// How many slots of a lookup table each backend holds; 0: those that nobody holds.
+using SlotCounts = std::map<BackendId, uint32_t>;
+
 class Daemon {
  public:
   // Starts forwarding by `config`, which was read from `file`: adopts what an earlier daemon left,
@@ -34,60 +41,76 @@ class Daemon {
   static Result<std::unique_ptr<Daemon>> start(boost::asio::io_context& context, std::string file,
                                                Config config, const OpenDataplane& open);
 
-  // Reads the file again, or another one from now on. `discard_changes` drops the overrides. A
-  // refused file changes nothing.
+  // Reads the file again, or another one from now on. `discard_changes` drops the overrides. In
+  // force when it returns, but for backends that have yet to pass their first health check. On
+  // failure nothing has changed.
   Result<void> apply(const std::optional<std::string>& file, bool discard_changes);
   Result<void> change(const Change& change);
-  // Ends forwarding and removes what outlives the process.
+  // Ends forwarding and removes what outlives the process. Nothing is planned any more.
   Result<void> stop_forwarding();
 
   // What status and explain are made of.
-  const std::string& file() const { return file_; }
-  const Config& file_config() const { return config_; }
-  const Overrides& overrides() const { return overrides_; }
-  Config effective_config() const { return with_overrides(config_, overrides_); }
+  const std::string& file() const { return wanted_.file; }
+  const Config& file_config() const { return wanted_.config; }
+  const Overrides& overrides() const { return wanted_.overrides; }
+  Config effective_config() const { return with_overrides(wanted_.config, wanted_.overrides); }
   const Plan& plan() const { return plan_; }
+  const std::map<ServiceId, SlotCounts>& slots() const { return slots_; }
   const Dataplane& dataplane() const { return *dataplane_; }
   const HealthMonitor& health() const { return *monitor_; }
   const NextHopResolver& next_hops() const { return *resolver_; }
   const HashKey& hash_key() const { return hash_key_; }
+  // Why the last plan could not be carried out; empty: it was.
   const std::string& last_error() const { return last_error_; }
   std::chrono::steady_clock::time_point started() const { return started_; }
 
  private:
-  Daemon(boost::asio::io_context& context, std::string file, Config config);
+  struct Wanted {
+    std::string file;
+    Config config;  // what the file says
+    Overrides overrides;
+  };
+
+  Daemon(boost::asio::io_context& context, Wanted wanted);
 
   Result<void> open(const OpenDataplane& open_dataplane);
-  Result<void> find_snat_addresses();
+  Result<void> prepare();
+  Result<void> open_watchers();
+  Result<void> adopt(Wanted wanted);
   void follow(const Config& config);
   void plan_later();
-  void plan_now();
+  void plan_if_settled();
+  Result<void> plan_now();
   Result<Plan> make_plan_for(const Config& config) const;
-  void take(Plan plan);
-  void log_health();
+  Result<void> take(Plan plan);
   void watch_lingering();
+  void plan_again_soon();
 
   boost::asio::io_context& context_;
-  std::string file_;
-  Config config_;
-  Overrides overrides_;
+  Wanted wanted_;
   HashKey hash_key_{};
   std::vector<IpAddress> snat_addresses_;
   std::unique_ptr<Dataplane> dataplane_;
   std::unique_ptr<HealthMonitor> monitor_;
   std::unique_ptr<NextHopResolver> resolver_;
   std::optional<Announcer> announcer_;
-  PlanState state_;
-  Plan plan_;
+  EventLog events_;
+  Plan plan_;  // carried out; its delta is not kept
+  std::map<ServiceId, SlotCounts> slots_;
   std::set<ServiceId> retired_services_;  // gone from the configuration, perhaps still in flows
-  std::map<std::pair<std::string, std::string>, Health> logged_health_;
-  std::string last_error_;  // why the last plan could not be carried out; empty: it was
-  bool settled_ = false;    // the first health checks are through
-  bool planning_ = false;   // a plan is on its way
+  std::string last_error_;
+  bool waited_ = false;    // long enough for the first answers of health checks and neighbours
+  bool settled_ = false;   // the first plan has been made
+  bool planning_ = false;  // a plan is on its way
+  bool stopped_ = false;
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // see while_alive
   boost::asio::steady_timer settle_;
-  boost::asio::steady_timer lingering_;
+  boost::asio::steady_timer again_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
+
+// The file's configuration; kInvalid: a line a fault.
+Result<Config> read_config(const std::string& file);
 
 // Cleans up what a daemon with this configuration has left, when none runs.
 Result<void> clean_up(const Config& config);

@@ -3,6 +3,7 @@
 #include "controlplane/control/routes.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <array>
 #include <boost/json.hpp>
@@ -10,6 +11,7 @@
 #include <map>
 #include <vector>
 
+#include "controlplane/control/explain_json.h"
 #include "controlplane/control/openapi.h"
 #include "controlplane/control/status_json.h"
 
@@ -17,6 +19,7 @@ namespace penstock {
 namespace {
 
 namespace json = boost::json;
+using Answer = Result<json::value>;
 
 // The parts of the path that the pattern leaves open, the query, the body as an object.
 struct Call {
@@ -25,14 +28,11 @@ struct Call {
   json::object body;
 };
 
-using Answer = Result<json::value>;
-using Handler = Answer (*)(Daemon&, const Call&);
-
 struct Route {
   const char* method;
   const char* pattern;  // "{}" stands for one part
   bool changes;
-  Handler handler;
+  Answer (*handler)(Daemon&, const Call&);
 };
 
 std::string decode_percent(std::string_view text) {
@@ -186,8 +186,6 @@ Answer post_stop(Daemon& daemon, const Call&) {
   return done(daemon.stop_forwarding());
 }
 
-constexpr const char* kStopPath = "/v1/stop";
-
 constexpr std::array<Route, 8> kRoutes{{
     {"GET", "/v1/status", false, get_status},
     {"GET", "/v1/openapi.json", false, get_openapi},
@@ -196,27 +194,61 @@ constexpr std::array<Route, 8> kRoutes{{
     {"POST", "/v1/services/{}/backends", true, post_backend},
     {"PATCH", "/v1/services/{}/backends/{}", true, patch_backend},
     {"DELETE", "/v1/services/{}/backends/{}", true, delete_backend},
-    {"POST", kStopPath, true, post_stop},
+    {"POST", "/v1/stop", true, post_stop},
 }};
 
-ControlResponse problem(unsigned status, const char* title, const std::string& detail) {
-  const json::object document{
-      {"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}};
-  return {status, "application/problem+json", json::serialize(document), ""};
+const char* title_of(unsigned status) {
+  switch (status) {
+    case 400: return "Bad Request";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 409: return "Conflict";
+    case 413: return "Content Too Large";
+    case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    default: return "Internal Server Error";
+  }
 }
 
-ControlResponse problem(const Error& error) {
+ControlResponse problem_of(const Error& error) {
   switch (error.kind) {
-    case ErrorKind::kInvalid: return problem(400, "Bad Request", error.message);
-    case ErrorKind::kNotFound: return problem(404, "Not Found", error.message);
-    case ErrorKind::kConflict: return problem(409, "Conflict", error.message);
-    case ErrorKind::kUnsupported: return problem(501, "Not Implemented", error.message);
+    case ErrorKind::kInvalid: return problem(400, error.message);
+    case ErrorKind::kNotFound: return problem(404, error.message);
+    case ErrorKind::kConflict: return problem(409, error.message);
+    case ErrorKind::kUnsupported: return problem(501, error.message);
     case ErrorKind::kSystem: break;
   }
-  return problem(500, "Internal Server Error", error.message);
+  return problem(500, error.message);
+}
+
+// Who asked for what, as far as it changes anything.
+void log_change(const ControlRequest& request, unsigned status) {
+  spdlog::info("{} {} by user {} (process {}): {}", request.method, request.target, request.user,
+               request.process, status);
+}
+
+ControlResponse answer(const Route& route, Daemon& daemon, const ControlRequest& request,
+                       const Call& call) {
+  if (route.changes && !request.may_change) {
+    return problem(403, "changes are for root and the group penstock");
+  }
+  const Answer answer = route.handler(daemon, call);
+  if (!answer) return problem_of(answer.error());
+  return {200, "application/json", json::serialize(*answer) + "\n", ""};
 }
 
 }  // namespace
+
+// A detail of several lines is a finding a line: each is an element of "diagnostics" too.
+ControlResponse problem(unsigned status, const std::string& detail) {
+  json::object document{
+      {"type", "about:blank"}, {"title", title_of(status)}, {"status", status}, {"detail", detail}};
+  if (detail.find('\n') != std::string::npos) {
+    document["diagnostics"] = json::value_from(split(detail, '\n'));
+  }
+  return {status, "application/problem+json", json::serialize(document) + "\n", ""};
+}
 
 ControlResponse Routes::handle(const ControlRequest& request) {
   const size_t question = request.target.find('?');
@@ -226,7 +258,7 @@ ControlResponse Routes::handle(const ControlRequest& request) {
   if (!request.body.empty()) {
     boost::system::error_code error;
     const json::value body = json::parse(request.body, error);
-    if (error || !body.is_object()) return problem(wrong_body("is not a JSON object").value());
+    if (error || !body.is_object()) return problem_of(wrong_body("is not a JSON object").value());
     call.body = body.as_object();
   }
 
@@ -236,19 +268,16 @@ ControlResponse Routes::handle(const ControlRequest& request) {
     if (!parts) continue;
     allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
     if (route.method != request.method) continue;
-    if (route.changes && !request.may_change) {
-      return problem(403, "Forbidden", "changes are for root and the group penstock");
-    }
     call.parts = *parts;
-    const Answer answer = route.handler(daemon_, call);
-    if (!answer) return problem(answer.error());
-    if (path == kStopPath) end_();
-    return {200, "application/json", json::serialize(*answer) + "\n", ""};
+    const ControlResponse response = answer(route, daemon_, request, call);
+    if (route.changes) log_change(request, response.status);
+    if (route.handler == post_stop && response.status == 200) end_();
+    return response;
   }
   if (allowed.empty()) {
-    return problem(404, "Not Found", path + " is no path here: GET /v1/openapi.json lists them");
+    return problem(404, path + " is no path here: GET /v1/openapi.json lists them");
   }
-  ControlResponse refused = problem(405, "Method Not Allowed", path + " takes " + allowed);
+  ControlResponse refused = problem(405, path + " takes " + allowed);
   refused.allow = allowed;
   return refused;
 }

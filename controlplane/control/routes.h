@@ -16,6 +16,8 @@ struct ControlRequest {
   std::string method;
   std::string target;  // path and query, as on the wire
   std::string body;
+  uid_t user = 0;  // the peer's
+  pid_t process = 0;
   bool may_change = true;  // the peer's credentials allow changes
 };
 
@@ -26,9 +28,12 @@ struct ControlResponse {
   std::string allow;  // with 405
 };
 
+// Titled by the status; `detail` says what is wrong and the way out.
+ControlResponse problem(unsigned status, const std::string& detail);
+
 class Routes {
  public:
-  // `end` is called after forwarding has been stopped for good.
+  // `end` is called after forwarding has been stopped for good; the answer has still to go out.
   Routes(Daemon& daemon, std::function<void()> end) : daemon_(daemon), end_(std::move(end)) {}
 
   ControlResponse handle(const ControlRequest& request);

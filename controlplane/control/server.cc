@@ -35,6 +35,7 @@ using Stream = beast::basic_stream<Unix>;
 constexpr const char* kGroup = "penstock";
 constexpr std::chrono::seconds kIdleTimeout{30};
 constexpr uint64_t kBodyLimitBytes = 1 << 20;
+constexpr uint32_t kHeaderLimitBytes = 8 << 10;
 
 ucred peer_of(int socket) {
   ucred peer{};
@@ -60,8 +61,27 @@ bool may_change(const ucred& peer) {
 }
 
 ControlRequest to_request(const http::request<http::string_body>& message, const ucred& peer) {
-  return {std::string(message.method_string()), std::string(message.target()), message.body(),
+  return {std::string(message.method_string()),
+          std::string(message.target()),
+          message.body(),
+          peer.uid,
+          peer.pid,
           may_change(peer)};
+}
+
+// The answer to what was no request, and whether there is anyone to answer.
+std::optional<ControlResponse> refusal(const boost::system::error_code& error) {
+  if (error == http::error::body_limit) {
+    return problem(413, fmt::format("the body is longer than {} bytes", kBodyLimitBytes));
+  }
+  if (error == http::error::header_limit) {
+    return problem(431, fmt::format("the header is longer than {} bytes", kHeaderLimitBytes));
+  }
+  if (error == http::error::end_of_stream || error == http::error::partial_message ||
+      error.category() != http::make_error_code(http::error::body_limit).category()) {
+    return std::nullopt;
+  }
+  return problem(400, "this is no HTTP/1.1 request: " + error.message());
 }
 
 http::response<http::string_body> to_message(const ControlResponse& response, bool keep_alive) {
@@ -81,18 +101,21 @@ asio::awaitable<void> converse(Unix::socket socket,
   const ucred peer = peer_of(socket.native_handle());
   Stream stream(std::move(socket));
   beast::flat_buffer buffer;
-  try {
-    for (bool keep_alive = true; keep_alive;) {
-      http::request_parser<http::string_body> parser;
-      parser.body_limit(kBodyLimitBytes);
-      stream.expires_after(kIdleTimeout);
-      co_await http::async_read(stream, buffer, parser, asio::use_awaitable);
-      keep_alive = parser.get().keep_alive();
-      const auto message = to_message((*handler)(to_request(parser.get(), peer)), keep_alive);
-      co_await http::async_write(stream, message, asio::use_awaitable);
-    }
-  } catch (const boost::system::system_error&) {
-    co_return;
+  boost::system::error_code error;
+  for (bool keep_alive = true; keep_alive && !error;) {
+    http::request_parser<http::string_body> parser;
+    parser.body_limit(kBodyLimitBytes);
+    parser.header_limit(kHeaderLimitBytes);
+    stream.expires_after(kIdleTimeout);
+    co_await http::async_read(stream, buffer, parser,
+                              asio::redirect_error(asio::use_awaitable, error));
+    const auto refused = error ? refusal(error) : std::nullopt;
+    if (error && !refused) co_return;
+    keep_alive = !error && parser.get().keep_alive();
+    const auto message =
+        to_message(refused ? *refused : (*handler)(to_request(parser.get(), peer)), keep_alive);
+    stream.expires_after(kIdleTimeout);
+    co_await http::async_write(stream, message, asio::redirect_error(asio::use_awaitable, error));
   }
 }
 

@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small text files, written beside and renamed.
+// Small text files, for their owner only, written beside and renamed.
 #include "controlplane/control/state_files.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/random.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 namespace penstock {
 namespace {
 
 Result<void> write_file(const std::string& path, const std::string& text) {
   const std::string beside = path + ".new";
-  {
-    std::ofstream file(beside, std::ios::trunc);
-    chmod(beside.c_str(), 0600);
-    file << text;
-    if (!file.flush()) return fail_errno("cannot write " + beside, errno);
+  const int file = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0) return fail_errno("cannot make " + beside, errno);
+  const ssize_t written = write(file, text.data(), text.size());
+  const int error = written < 0 ? errno : ENOSPC;
+  close(file);
+  if (written != static_cast<ssize_t>(text.size())) {
+    return fail_errno("cannot write " + beside, error);
   }
   if (std::rename(beside.c_str(), path.c_str()) != 0) {
     return fail_errno("cannot rename " + beside, errno);
@@ -34,8 +38,7 @@ Result<void> write_file(const std::string& path, const std::string& text) {
 Result<void> make_state_directory(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error)
-    return fail_errno(fmt::format("cannot make control.state_directory {}", path), error.value());
+  if (error) return fail_errno("cannot make control.state_directory " + path, error.value());
   return {};
 }
 
@@ -55,18 +58,24 @@ Result<std::string> kept_hash_seed(const std::string& state_directory) {
   return seed;
 }
 
-std::set<IpAddress> load_announced(const std::string& state_directory) {
-  std::set<IpAddress> vips;
+std::set<PlacedAddress> load_placed(const std::string& state_directory) {
+  std::set<PlacedAddress> placed;
   std::ifstream file(state_directory + "/announced");
   for (std::string line; std::getline(file, line);) {
-    if (const auto address = IpAddress::parse(line)) vips.insert(*address);
+    std::istringstream words(line);
+    std::string interface, text;
+    words >> interface >> text;
+    if (const auto address = IpAddress::parse(text)) placed.insert({interface, *address});
   }
-  return vips;
+  return placed;
 }
 
-Result<void> save_announced(const std::string& state_directory, const std::set<IpAddress>& vips) {
+Result<void> save_placed(const std::string& state_directory,
+                         const std::set<PlacedAddress>& placed) {
   std::string text;
-  for (const IpAddress& vip : vips) text += to_string(vip) + "\n";
+  for (const auto& [interface, address] : placed) {
+    text += fmt::format("{} {}\n", interface, to_string(address));
+  }
   return write_file(state_directory + "/announced", text);
 }
 

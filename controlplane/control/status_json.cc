@@ -4,9 +4,12 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <net/if.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/json.hpp>
+#include <cmath>
 
 #include "controlplane/control/version.h"
 #include "dataplane/reason_text.h"
@@ -40,6 +43,16 @@ json::object flows_json(const FlowCounts& flows) {
           {"closing", flows.closing}};
 }
 
+FlowCounts all_flows(const FlowSnapshot& flows) {
+  FlowCounts sum;
+  for (const auto& [id, counts] : flows.services) {
+    sum.half_open += counts.half_open;
+    sum.established += counts.established;
+    sum.closing += counts.closing;
+  }
+  return sum;
+}
+
 template <typename Map, typename Key>
 typename Map::mapped_type value_or_zero(const Map& map, const Key& key) {
   const auto found = map.find(key);
@@ -67,13 +80,26 @@ struct Readings {
 json::value next_hop_json(const Readings& readings, const IpAddress& address) {
   const auto hop = readings.next_hops.find(address);
   if (hop == readings.next_hops.end()) return nullptr;
-  return {{"mac", to_string(hop->second.destination)},
-          {"interface_index", hop->second.interface_index}};
+  std::array<char, IF_NAMESIZE> interface {};
+  if_indextoname(hop->second.interface_index, interface.data());
+  return {{"mac", to_string(hop->second.destination)}, {"interface", interface.data()}};
+}
+
+// UTC, to the second; null: never.
+json::value time_json(std::chrono::system_clock::time_point time) {
+  if (time == std::chrono::system_clock::time_point{}) return nullptr;
+  return json::value_from(fmt::format("{:%FT%TZ}", fmt::gmtime(time)));
+}
+
+uint32_t slots_of(const Daemon& daemon, ServiceId service, BackendId backend) {
+  return value_or_zero(value_or_zero(daemon.slots(), service), backend);
 }
 
 json::object backend_json(const Daemon& daemon, const Readings& readings, const Name& name,
                           const BackendConfig& backend) {
   const auto id = value_or_zero(daemon.plan().backend_ids, name);
+  const auto service_id = value_or_zero(daemon.plan().service_ids, name.first);
+  const uint32_t slots = id == 0 ? 0 : slots_of(daemon, service_id, id);
   const HealthReport report = value_or_zero(readings.health, name);
   return {{"name", backend.name},
           {"address", to_string(backend.endpoint)},
@@ -81,7 +107,9 @@ json::object backend_json(const Daemon& daemon, const Readings& readings, const 
           {"drain", backend.drain},
           {"health", health_text(report.health)},
           {"detail", report.detail},
-          {"since", fmt::format("{:%FT%TZ}", fmt::gmtime(report.since))},
+          {"since", time_json(report.since)},
+          {"slots", slots},
+          {"share_percent", std::round(slots * 10'000.0 / kLookupTableSlots) / 100},
           {"next_hop", next_hop_json(readings, backend.endpoint.address)},
           {"unresolved", value_or_zero(readings.unresolved, backend.endpoint.address)},
           {"flows", flows_json(value_or_zero(readings.flows.backends, id))},
@@ -119,49 +147,31 @@ json::object dataplane_json(const Daemon& daemon, const Readings& readings) {
           {"adopted", status.adopted},
           {"interfaces", std::move(interfaces)},
           {"flow_table_capacity", readings.flows.capacity},
+          {"flows", flows_json(all_flows(readings.flows))},
           {"snat_ports", fmt::format("{}-{}", ports.first, ports.last)},
           {"dropped", reasons_json(value_or_zero(readings.counters.dropped, ServiceId{0}))},
           {"passed", reasons_json(value_or_zero(readings.counters.passed, ServiceId{0}))}};
 }
 
-std::string home_of(const Daemon& daemon, ServiceId id, uint32_t slot) {
-  const auto known = daemon.plan().next.members.find(id);
-  if (known == daemon.plan().next.members.end()) return "";
-  auto members = known->second;
-  for (LookupMember& member : members) member.takes_clients = true;
-  const BackendId home = build_lookup_table(members, daemon.hash_key())[slot];
-  for (const LookupMember& member : members) {
-    if (member.id == home) return member.identity;
+// What needs a person, a sentence each.
+json::array warnings_json(const Daemon& daemon, const Readings& readings) {
+  json::array warnings;
+  const auto warn = [&](const std::string& words) { warnings.push_back(json::string(words)); };
+  if (!daemon.last_error().empty()) {
+    warn("what is wanted is not in force: " + daemon.last_error());
   }
-  return "";
-}
-
-std::string name_of(const Daemon& daemon, const std::string& service, BackendId id) {
-  for (const auto& [name, known] : daemon.plan().backend_ids) {
-    if (known == id && name.first == service) return name.second;
-  }
-  return "";
-}
-
-// Why a client is where it is, in a sentence.
-std::string why(const Daemon& daemon, const ServiceConfig& service, const std::string& home,
-                const std::string& backend) {
-  if (backend.empty()) return "no backend takes clients";
-  if (home == backend) return "its hash leads there, and the backend takes clients";
-  std::string state = "takes no clients";
-  for (const BackendConfig& candidate : service.backends) {
-    if (candidate.name != home) continue;
-    const auto report = value_or_zero(daemon.health().reports(), Name{service.name, home});
-    if (candidate.drain)
-      state = "drains";
-    else if (report.health == Health::kDown)
-      state = "is down (" + report.detail + ")";
-    else if (!daemon.next_hops().next_hops().contains(candidate.endpoint.address)) {
-      state = "is unresolved";
+  for (const InterfaceStatus& interface : daemon.dataplane().status().interfaces) {
+    if (!interface.degraded.empty()) {
+      warn(fmt::format("{} is degraded: {}", interface.name, interface.degraded));
     }
   }
-  return fmt::format("its hash leads to {}, which {}; its slot is dealt to {}", home, state,
-                     backend);
+  for (const ServiceConfig& service : readings.config.services) {
+    const ServiceId id = value_or_zero(daemon.plan().service_ids, service.name);
+    if (slots_of(daemon, id, 0) == kLookupTableSlots) {
+      warn(fmt::format("service {} has no backend that takes clients", service.name));
+    }
+  }
+  return warnings;
 }
 
 }  // namespace
@@ -183,38 +193,8 @@ json::object status_json(const Daemon& daemon) {
           {"dataplane", dataplane_json(daemon, readings)},
           {"services", std::move(services)},
           {"differences", json::value_from(describe(daemon.file_config(), daemon.overrides()))},
-          {"error", daemon.last_error()}};
-}
-
-Result<json::object> explain_json(const Daemon& daemon, const std::string& client_text,
-                                  const std::string& service_name) {
-  const auto client = IpAddress::parse(client_text);
-  if (!client) {
-    return fail(ErrorKind::kInvalid,
-                fmt::format("\"{}\" is not an address such as 198.51.100.7", client_text));
-  }
-  for (const ServiceConfig& service : daemon.effective_config().services) {
-    if (service.name != service_name) continue;
-    if (service.vip.address.family != client->family) {
-      return fail(ErrorKind::kInvalid, fmt::format("{} is {}, service \"{}\" is {}", client_text,
-                                                   to_string(client->family), service_name,
-                                                   to_string(service.vip.address.family)));
-    }
-    const ServiceId id = value_or_zero(daemon.plan().service_ids, service_name);
-    const Explanation explanation = daemon.dataplane().explain(id, *client);
-    const std::string home = home_of(daemon, id, explanation.slot);
-    const std::string backend = name_of(daemon, service_name, explanation.backend);
-    const int bits = client->is_ipv4() ? service.client_prefix.ipv4 : service.client_prefix.ipv6;
-    return json::object{{"service", service_name},
-                        {"client", client_text},
-                        {"hashed", fmt::format("{}/{}", client_text, bits)},
-                        {"hash", fmt::format("{:016x}", explanation.client_hash)},
-                        {"slot", explanation.slot},
-                        {"backend", backend},
-                        {"home", home},
-                        {"why", why(daemon, service, home, backend)}};
-  }
-  return fail(ErrorKind::kNotFound, fmt::format("there is no service \"{}\"", service_name));
+          {"error", daemon.last_error()},
+          {"warnings", warnings_json(daemon, readings)}};
 }
 
 }  // namespace penstock

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dataplane says where a client goes; the table with every backend up says where it is at home;
+// the difference has a reason.
+#include "controlplane/control/explain_json.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+namespace penstock {
+namespace {
+
+namespace json = boost::json;
+
+// The name of the backend that the slot belongs to with every backend up; empty: nobody's.
+std::string home_of(const Daemon& daemon, ServiceId id, uint32_t slot) {
+  const auto known = daemon.plan().next.members.find(id);
+  if (known == daemon.plan().next.members.end()) return "";
+  auto members = known->second;
+  for (LookupMember& member : members) member.takes_clients = true;
+  const BackendId home = build_lookup_table(members, daemon.hash_key())[slot];
+  for (const LookupMember& member : members) {
+    if (member.id == home) return member.identity;
+  }
+  return "";
+}
+
+std::string name_of(const Daemon& daemon, const std::string& service, BackendId id) {
+  for (const auto& [name, known] : daemon.plan().backend_ids) {
+    if (known == id && name.first == service) return name.second;
+  }
+  return "";
+}
+
+// Why a backend takes no clients.
+std::string state_of(const Daemon& daemon, const std::string& service,
+                     const BackendConfig& backend) {
+  if (backend.drain || backend.weight == 0) return "drains";
+  const auto reports = daemon.health().reports();
+  const auto report = reports.find({service, backend.name});
+  if (report != reports.end() && report->second.health == Health::kDown) {
+    return fmt::format("is down since {:%F %T} UTC ({})", fmt::gmtime(report->second.since),
+                       report->second.detail);
+  }
+  const auto unresolved = daemon.next_hops().unresolved();
+  const auto reason = unresolved.find(backend.endpoint.address);
+  if (reason != unresolved.end()) return fmt::format("is unresolved ({})", reason->second);
+  return "has not passed a health check yet";
+}
+
+std::string why(const Daemon& daemon, const ServiceConfig& service, const std::string& home,
+                const std::string& backend) {
+  if (backend.empty()) return fmt::format("no backend of {} takes clients", service.name);
+  if (home == backend) return "its hash leads there, and the backend takes clients";
+  for (const BackendConfig& candidate : service.backends) {
+    if (candidate.name != home) continue;
+    return fmt::format("its own backend {} {}; its slot is dealt to {}", home,
+                       state_of(daemon, service.name, candidate), backend);
+  }
+  return fmt::format("its slot is dealt to {}", backend);
+}
+
+const ServiceConfig* find_service(const Config& config, const std::string& name) {
+  for (const ServiceConfig& service : config.services) {
+    if (service.name == name) return &service;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::string prefix_text(IpAddress address, int bits) {
+  for (int i = 0; i < 16; i++) {
+    const int kept = std::clamp(bits - 8 * i, 0, 8);
+    auto& byte = address.bytes[static_cast<size_t>(i)];
+    byte = static_cast<uint8_t>(byte & (0xff00 >> kept));
+  }
+  return fmt::format("{}/{}", to_string(address), bits);
+}
+
+Result<json::object> explain_json(const Daemon& daemon, const std::string& client_text,
+                                  const std::string& service_name) {
+  const auto client = IpAddress::parse(client_text);
+  if (!client) {
+    return fail(ErrorKind::kInvalid,
+                fmt::format("\"{}\" is not an address such as 198.51.100.7", client_text));
+  }
+  const Config config = daemon.effective_config();
+  const ServiceConfig* service = find_service(config, service_name);
+  if (!service) {
+    return fail(
+        ErrorKind::kNotFound,
+        fmt::format("there is no service \"{}\": `penstock status` lists them", service_name));
+  }
+  if (service->vip.address.family != client->family) {
+    return fail(ErrorKind::kInvalid, fmt::format("{} is {}, service \"{}\" is {}", client_text,
+                                                 to_string(client->family), service_name,
+                                                 to_string(service->vip.address.family)));
+  }
+  const auto id = daemon.plan().service_ids.find(service_name);
+  if (id == daemon.plan().service_ids.end()) {
+    return fail(ErrorKind::kConflict,
+                "the first health checks are not through: ask again in a second");
+  }
+  const Explanation explanation = daemon.dataplane().explain(id->second, *client);
+  const std::string home = home_of(daemon, id->second, explanation.slot);
+  const std::string backend = name_of(daemon, service_name, explanation.backend);
+  const int bits = client->is_ipv4() ? service->client_prefix.ipv4 : service->client_prefix.ipv6;
+  return json::object{{"service", service_name},
+                      {"client", client_text},
+                      {"hashed", prefix_text(*client, bits)},
+                      {"hash", fmt::format("{:016x}", explanation.client_hash)},
+                      {"slot", explanation.slot},
+                      {"backend", backend},
+                      {"home", home},
+                      {"why", why(daemon, *service, home, backend)}};
+}
+
+}  // namespace penstock
