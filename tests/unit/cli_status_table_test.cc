@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table for people, from a status document that never changes.
+#include "controlplane/cli/status_table.h"
+
+#include <gmock/gmock.h>
+
+#include <boost/json.hpp>
+#include <sstream>
+
+#include "controlplane/cli/table.h"
+
+namespace penstock {
+namespace {
+
+namespace json = boost::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+json::object status() {
+  return json::parse(R"json({
+    "version": "0.1.0", "appliance": "edge-1", "pid": 812, "uptime_s": 7260, "file": "/etc/p.toml",
+    "dataplane": {
+      "driver": "xdp", "interfaces": [{"name": "eth0", "attach_mode": "generic", "degraded": "no"}],
+      "flow_table_capacity": 2097152,
+      "flows": {"half_open": 1, "established": 12345, "closing": 2},
+      "dropped": [{"reason": "malformed", "text": "header cut off", "count": 3}],
+      "passed": [{"reason": "not_ours", "text": "no service's", "count": 1500000}]},
+    "warnings": ["eth0 is degraded: no"],
+    "services": [{
+      "name": "web", "address": "203.0.113.10:80", "protocol": "tcp", "mode": "nat",
+      "flows": {"half_open": 1, "established": 12345, "closing": 2},
+      "counters": {"new_flows": 90000, "packets_to_backend": 5, "packets_to_client": 7000000},
+      "dropped": [], "passed": [],
+      "backends": [
+        {"name": "h1-a", "address": "10.0.0.1:3000", "weight": 1, "drain": false, "health": "up",
+         "share_percent": 66.67, "detail": "HTTP 200 in 3 ms", "unresolved": "",
+         "next_hop": {"mac": "02:00:00:00:00:01", "interface": "eth0"},
+         "flows": {"half_open": 0, "established": 12000, "closing": 0},
+         "counters": {"new_flows": 80000}},
+        {"name": "h1-b", "address": "10.0.0.1:3001", "weight": 0, "drain": false, "health": "down",
+         "share_percent": 0, "detail": "connection refused", "unresolved": "",
+         "next_hop": {"mac": "02:00:00:00:00:01", "interface": "eth0"},
+         "flows": {"half_open": 0, "established": 0, "closing": 0}, "counters": {"new_flows": 9}},
+        {"name": "h2-a", "address": "10.0.0.2:3000", "weight": 5, "drain": false, "health": "up",
+         "share_percent": 33.33, "detail": "HTTP 200 in 1 ms", "unresolved": "no route",
+         "next_hop": null,
+         "flows": {"half_open": 1, "established": 345, "closing": 2},
+         "counters": {"new_flows": 9991}}]
+    }],
+    "differences": ["web/h2-a: weight 5 (file: 1)"]})json")
+      .as_object();
+}
+
+constexpr const char* kTable =
+    R"(penstock 0.1.0 "edge-1"  up 2 h  process 812  /etc/p.toml
+eth0: xdp generic
+flows: 1 half-open, 12.3 k established, 2 closing; room for 2.1 M
+warning: eth0 is degraded: no
+
+web  tcp 203.0.113.10:80  mode nat  12.3 k flows, 90.0 k new; packets 5 in, 7.0 M out
+  BACKEND  ADDRESS        WEIGHT   SHARE  STATE            FLOWS     NEW  LAST CHECK
+  h1-a     10.0.0.1:3000       1  66.7 %  up              12.0 k  80.0 k  HTTP 200 in 3 ms
+  h1-b     10.0.0.1:3001       0   0.0 %  down, draining       0       9  connection refused
+  h2-a     10.0.0.2:3000       5  33.3 %  unresolved         348    9991  no route
+
+changed at the control socket, unlike the file:
+  web/h2-a: weight 5 (file: 1)
+
+of no service:
+      3  dropped  header cut off
+  1.5 M  passed   no service's
+)";
+
+TEST(StatusTable, TellsPeopleWhatMatters) {
+  EXPECT_EQ(status_table(status(), false), kTable);
+}
+
+TEST(StatusTable, FitsATerminalOfAHundredColumns) {
+  std::istringstream lines(status_table(status(), false));
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100u) << line;
+}
+
+TEST(StatusTable, IsColouredWithoutMovingAColumn) {
+  std::string coloured = status_table(status(), true);
+  EXPECT_THAT(coloured, HasSubstr("\033[31;1mdown, draining\033[0m"));
+  EXPECT_THAT(coloured, HasSubstr("\033[32mup            \033[0m"));
+  for (const char* escape : {"\033[31;1m", "\033[32m", "\033[1m", "\033[0m"}) {
+    for (size_t at; (at = coloured.find(escape)) != std::string::npos;) {
+      coloured.erase(at, std::string(escape).size());
+    }
+  }
+  EXPECT_EQ(coloured, kTable);
+}
+
+TEST(StatusTable, IsShortWhenThereIsNothingToTell) {
+  json::object quiet = status();
+  for (const char* key : {"services", "differences", "warnings"}) quiet[key] = json::array();
+  quiet["dataplane"].at("dropped") = json::array();
+  quiet["dataplane"].at("passed") = json::array();
+  const std::string table = status_table(quiet, false);
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 3);
+}
+
+TEST(ExplanationText, IsALineAKey) {
+  const json::object explanation{{"client", "198.18.0.7"}, {"service", "web"},
+                                 {"hash", "00ff"},         {"hashed", "198.18.0.7/32"},
+                                 {"slot", 4711},           {"home", "h1-a"},
+                                 {"backend", "h1-a"},      {"why", "its hash leads there"}};
+  EXPECT_EQ(explanation_text(explanation), R"(client   198.18.0.7
+service  web
+hashed   198.18.0.7/32
+hash     00ff
+slot     4711
+backend  h1-a
+why      its hash leads there
+)");
+}
+
+TEST(Align, PadsNoLastColumnAndTakesRowsOfAnyLength) {
+  EXPECT_EQ(align({{{"a"}, {"b"}}, {{"long"}, {"1", true}, {"x"}}, {}, {{""}, {""}}}, " "),
+            " a     b\n long  1  x\n\n\n");
+}
+
+}  // namespace
+}  // namespace penstock
