@@ -201,7 +201,9 @@ PS_INLINE int ps_is_vip_of(int family, const struct ps_service *service,
 
 // 1 when x is zero, without a branch; x below 2^63.
 PS_INLINE __u64 ps_is_zero(__u64 x) {
-  return (x - 1) >> 63;
+  __u64 zero = (x - 1) >> 63;
+  PS_OPAQUE(zero);
+  return zero;
 }
 
 // The entry of a set that has the hash's tag; 0: none. Where it stands is chance, so a loop

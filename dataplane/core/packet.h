@@ -87,6 +87,7 @@ struct ps_packet {
   struct ps_ipv6 *ipv6;
   struct ps_udp *udp;         // by protocol; its ports are TCP's too
   struct ps_tcp *tcp;         // nothing for UDP
+  struct ps_be16 *checksum;   // of the transport header
   struct ps_address *source;  // IPv4: only the first word is there
   struct ps_address *destination;
   __u32 ip_bytes;
@@ -168,6 +169,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor
     const __u32 udp_bytes = ps_host16(udp->length);
     if (udp_bytes < sizeof *udp || udp_bytes > payload_bytes) return PS_REASON_malformed;
     packet->udp = udp;
+    packet->checksum = &udp->checksum;
     return PS_REASON_NONE;
   }
   if (packet->protocol != PS_TCP) return PS_REASON_not_ours;
@@ -176,6 +178,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor
   const __u32 tcp_bytes = (tcp->header_words >> 4) * 4u;
   if (tcp_bytes < sizeof *tcp || tcp_bytes > payload_bytes) return PS_REASON_malformed;
   packet->tcp = tcp;
+  packet->checksum = &tcp->checksum;
   packet->udp = (struct ps_udp *)tcp;
   packet->tcp_flags = tcp->flags;
   return PS_REASON_NONE;

@@ -23,7 +23,7 @@ PS_INLINE int ps_is_opening(const struct ps_packet *packet) {
 
 // TCP: the client acknowledges the backend's SYN-ACK. UDP has nothing to show but that it goes on.
 PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *flow) {
-  if (packet->protocol == PS_UDP) return 1;
+  if (!packet->tcp) return 1;
   if ((packet->tcp_flags & (PS_TCP_ACK | PS_TCP_SYN)) != PS_TCP_ACK) return 0;
   return ps_host32(packet->tcp->acknowledgement) - ps_host32(flow->expected_ack) <
          PS_HANDSHAKE_WINDOW;
@@ -164,6 +164,7 @@ PS_INLINE __u32 ps_likely_way(int family, struct ps_flow_set *set, struct ps_be1
     const struct ps_flow *flow = ps_flow_way(set, family, way);
     likely |= way & (0 - (__u32)ps_is_zero(flow->snat_port.raw ^ port.raw));
   }
+  PS_OPAQUE(likely);  // else the compiler drops ps_flow_way's mask, which the BPF verifier needs
   return likely;
 }
 

@@ -57,13 +57,9 @@ PS_INLINE void ps_set_address(int family, struct ps_address *field,
   field->word[3] = value->word[3];
 }
 
-PS_INLINE struct ps_be16 *ps_transport_checksum(const struct ps_packet *packet) {
-  return packet->protocol == PS_TCP ? &packet->tcp->checksum : &packet->udp->checksum;
-}
-
 PS_INLINE void ps_update_transport_checksum(int family, const struct ps_packet *packet,
                                             __u64 change) {
-  struct ps_be16 *field = ps_transport_checksum(packet);
+  struct ps_be16 *field = packet->checksum;
   if (packet->protocol == PS_UDP && family == PS_IPV4 && field->raw == 0) return;
   struct ps_be16 checksum = ps_sum_end(ps_sum_begin(*field) + change);
   if (packet->protocol == PS_UDP && checksum.raw == 0) checksum.raw = 0xffff;

@@ -21,6 +21,10 @@
 #define PS_LIKELY(x) __builtin_expect(!!(x), 1)
 #define PS_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+// The compiler knows nothing of x after this: it makes no branch of what was computed without one,
+// and drops no mask of it.
+#define PS_OPAQUE(x) __asm__("" : "+r"(x))
+
 // Before a loop of a few constant rounds: unrolled whole.
 #ifdef __clang__
 #define PS_UNROLL _Pragma("unroll")
