@@ -40,7 +40,7 @@ def report_fixture(tmp_path_factory):
 @pytest.fixture(scope="module", name="verdicts")
 def verdicts_fixture(report):
     """By the test's name: what it complained of, nothing if it passed."""
-    assert "golden.xml" in report, f"the executor ended early:\n{report['log'][-4000:]}"
+    assert "golden.xml" in report, f"the executor ended early:\n{report['log'][-6000:]}"
     return {case.get("name"): case.findtext("failure") or case.findtext("skipped") or ""
             for case in ElementTree.fromstring(report["golden.xml"]).iter("testcase")}
 
@@ -55,16 +55,16 @@ def test_the_program_decides_as_the_core_does(verdicts, case):
 
 
 def test_the_executor_ends_well(report):
-    assert report["golden.status"].strip() == "0", report["log"][-4000:]
+    assert report["golden.status"].strip() == "0", report["log"][-6000:]
 
 
 def test_the_daemon_attaches_native_xdp_to_virtio_net(report):
-    assert report["status.json"], report["log"][-4000:]
+    assert report["status.json"], report["log"][-6000:]
     (interface,) = json.loads(report["status.json"])["dataplane"]["interfaces"]
     assert (interface["name"], interface["attach_mode"]) == ("eth0", "native")
     assert not interface["degraded"]
 
 
 def test_stop_detaches_it(report):
-    assert report["stop.status"].strip() == "0", report["log"][-4000:]
+    assert report["stop.status"].strip() == "0", report["log"][-6000:]
     assert "xdp" not in report["link-after-stop"]
