@@ -17,8 +17,6 @@
 namespace penstock {
 namespace {
 
-constexpr const char* kLoopback = "lo";
-
 Result<std::pair<uint32_t, Link>> find_link(const RtSocket& socket, const std::string& name) {
   const auto links = read_links(socket);
   if (!links) return tl::unexpected(links.error());
@@ -89,14 +87,6 @@ Result<void> remove_address(const std::string& interface, const IpAddress& addre
   if (!answer) return tl::unexpected(answer.error());
   if (*answer == 0 || *answer == EADDRNOTAVAIL) return {};
   return fail_errno(fmt::format("cannot take {} off {}", to_string(address), interface), *answer);
-}
-
-Result<bool> add_loopback_address(const IpAddress& address) {
-  return add_address(kLoopback, address);
-}
-
-Result<void> remove_loopback_address(const IpAddress& address) {
-  return remove_address(kLoopback, address);
 }
 
 Result<void> announce_address(const std::string& interface, const IpAddress& address) {

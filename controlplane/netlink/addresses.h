@@ -25,10 +25,6 @@ Result<bool> add_address(const std::string& interface, const IpAddress& address)
 // The address or the interface not there any more: success.
 Result<void> remove_address(const std::string& interface, const IpAddress& address);
 
-// The same on `lo`.
-Result<bool> add_loopback_address(const IpAddress& address);
-Result<void> remove_loopback_address(const IpAddress& address);
-
 // Tells the interface's segment that `address` is at its MAC. Needs CAP_NET_RAW.
 Result<void> announce_address(const std::string& interface, const IpAddress& address);
 

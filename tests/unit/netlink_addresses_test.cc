@@ -76,8 +76,8 @@ TEST_F(Addresses, OfAMissingInterfaceNameThoseThatThereAre) {
 
 TEST_F(Addresses, GoOnTheLoopbackOnce) {
   for (const IpAddress& vip : {ip("203.0.113.10"), ip("2001:db8:113::10")}) {
-    EXPECT_EQ(add_loopback_address(vip).value(), true);
-    EXPECT_EQ(add_loopback_address(vip).value(), false);
+    EXPECT_EQ(add_address("lo", vip).value(), true);
+    EXPECT_EQ(add_address("lo", vip).value(), false);
   }
   run("ip -oneline address show dev lo | grep -q 203.0.113.10/32");
   // Duplicate address detection would keep the address from being used at first.
@@ -110,7 +110,7 @@ bool is_refused_by(const IpAddress& address) {
 }
 
 TEST_F(Addresses, AnswerTheSegment) {
-  ASSERT_TRUE(add_loopback_address(ip("203.0.113.10")));
+  ASSERT_TRUE(add_address("lo", ip("203.0.113.10")));
   ASSERT_TRUE(add_address("ps0", ip("2001:db8:113::10")));
   for (const IpAddress& vip : {ip("203.0.113.10"), ip("2001:db8:113::10")}) {
     in_peer([&] {
