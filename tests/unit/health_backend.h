@@ -12,6 +12,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "dataplane/address.h"
@@ -25,24 +26,34 @@ class HealthBackend {
   using Script = std::function<boost::asio::awaitable<void>(Socket&)>;
 
   HealthBackend(boost::asio::io_context& context, Script script, const char* host = "127.0.0.1")
-      : acceptor_(context, {boost::asio::ip::make_address(host), 0}), script_(std::move(script)) {
-    boost::asio::co_spawn(context, serve(), boost::asio::detached);
+      : state_(std::make_shared<State>(
+            State{{context, {boost::asio::ip::make_address(host), 0}}, std::move(script)})) {
+    boost::asio::co_spawn(context, serve(state_), boost::asio::detached);
   }
 
+  // Nobody listens any more; connections that there are go on.
+  ~HealthBackend() { state_->acceptor.close(); }
+
   Endpoint endpoint() const {
-    const auto local = acceptor_.local_endpoint();
+    const auto local = state_->acceptor.local_endpoint();
     return {IpAddress::parse(local.address().to_string()).value(), local.port()};
   }
 
-  int connections() const { return connections_; }
-  void become(Script script) { script_ = std::move(script); }
+  int connections() const { return state_->connections; }
+  void become(Script script) { state_->script = std::move(script); }
 
  private:
-  boost::asio::awaitable<void> serve() {
+  struct State {
+    boost::asio::ip::tcp::acceptor acceptor;
+    Script script;
+    int connections = 0;
+  };
+
+  static boost::asio::awaitable<void> serve(std::shared_ptr<State> state) {
     while (true) {
-      Socket socket = co_await acceptor_.async_accept(boost::asio::use_awaitable);
-      connections_++;
-      boost::asio::co_spawn(acceptor_.get_executor(), talk(std::move(socket), script_),
+      Socket socket = co_await state->acceptor.async_accept(boost::asio::use_awaitable);
+      state->connections++;
+      boost::asio::co_spawn(state->acceptor.get_executor(), talk(std::move(socket), state->script),
                             boost::asio::detached);
     }
   }
@@ -51,9 +62,7 @@ class HealthBackend {
     co_await script(socket);
   }
 
-  boost::asio::ip::tcp::acceptor acceptor_;
-  Script script_;
-  int connections_ = 0;
+  std::shared_ptr<State> state_;
 };
 
 // Reads a request, into `request` if that is given, and answers with the text.
