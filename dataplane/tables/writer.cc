@@ -131,8 +131,9 @@ BackendEntry from_table(const ps_backend& from) {
   return to;
 }
 
-// Linear probing, as ps_find_service searches. Placed in the order of their hashes, services stand close to where the
-// search begins: at a quarter full, one in 10^8 would need more than PS_SERVICE_PROBES.
+// Linear probing, as ps_find_service searches. Placed in the order of their hashes, services stand
+// close to where the search begins: at a quarter full, one in 10^8 would need more than
+// PS_SERVICE_PROBES.
 Result<void> write_service_index(const ps_tables& tables, uint32_t generation,
                                  const std::map<ServiceId, ServiceEntry>& services) {
   const uint32_t size = ps_service_index_size(&tables);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checksum updates against full computation, the scaling of hashes, and the byte order of the wire types.
+// Checksum updates against full computation, the scaling of hashes, and the byte order of the wire
+// types.
 #include <gtest/gtest.h>
 
 #include <cstring>

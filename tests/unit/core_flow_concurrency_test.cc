@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several workers open flows over the same tables at once. Nothing is locked, so the promises are checked afterwards.
+// Several workers open flows over the same tables at once. Nothing is locked, so the promises are
+// checked afterwards.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -61,8 +62,8 @@ class ConcurrentFlows : public ::testing::TestWithParam<Family> {
   }
 
   // A small pool towards one backend: the workers meet at the same ports.
-  CoreWorld world_{{.flow_table_entries = 8192, .backends = 1, .port_last = 22047,
-                    .workers = kWorkers}};
+  CoreWorld world_{
+      {.flow_table_entries = 8192, .backends = 1, .port_last = 22047, .workers = kWorkers}};
 };
 
 INSTANTIATE_TEST_SUITE_P(Families, ConcurrentFlows, ::testing::Values(Family::kIpv4, Family::kIpv6),
@@ -89,7 +90,8 @@ TEST_P(ConcurrentFlows, OfDifferentClientsNeverShareAReturnTuple) {
   EXPECT_EQ(found, kWorkers * kEach - refused);
 }
 
-// The same SYN met by all workers at once: whatever they made of it, the client's next packets are of one mind.
+// The same SYN met by all workers at once: whatever they made of it, the client's next packets are
+// of one mind.
 TEST_P(ConcurrentFlows, OfOneClientComeToOneFlow) {
   constexpr uint32_t kClients = 400;
   std::vector<std::array<Sent, kWorkers>> sent(kClients);

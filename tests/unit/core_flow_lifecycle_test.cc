@@ -35,7 +35,9 @@ class FlowLife : public ::testing::TestWithParam<Family> {
   uint64_t new_flows() const {
     return read_counters(world_.tables()).services[service()].new_flows;
   }
-  FlowCounts flows() const { return read_flows(world_.tables(), world_.now_ticks).services[service()]; }
+  FlowCounts flows() const {
+    return read_flows(world_.tables(), world_.now_ticks).services[service()];
+  }
   void wait_seconds(uint32_t seconds) { world_.wait_ticks(seconds * 4 + 1); }  // 3.7 ticks a second
 
   CoreWorld world_;

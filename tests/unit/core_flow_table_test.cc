@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flow table as a whole: who gives way to whom, how full it gets, and how far a port pool reaches.
+// The flow table as a whole: who gives way to whom, how full it gets, and how far a port pool
+// reaches.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -71,7 +72,8 @@ TEST_P(FlowTable, TakesNearlyAsManyFlowsAsItHasEntriesThenRefuses) {
   EXPECT_GE(count, entries() * 95 / 100);
   EXPECT_EQ(established(world, service()), count);
   uint32_t refused = 0;
-  for (uint32_t n = count + 1; n <= entries(); n++) refused += !world.establish(client(n)).forwarded();
+  for (uint32_t n = count + 1; n <= entries(); n++)
+    refused += !world.establish(client(n)).forwarded();
   const auto counters = read_counters(world.tables());
   EXPECT_EQ(counters.dropped.at(service()).at("flow_table_full"), refused + 1);
   std::printf("first refusal after %u flows, %u refused of %u\n", count, refused + 1, entries());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash-1-3 against values computed by another implementation, which was checked with the 2-4 vectors of the paper.
+// SipHash-1-3 against values computed by another implementation, which was checked with the 2-4
+// vectors of the paper.
 #include <gtest/gtest.h>
 
 #include "dataplane/core/siphash.h"

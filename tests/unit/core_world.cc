@@ -129,8 +129,8 @@ void add_service(ForwardingState& state, Family family, Protocol protocol, uint3
     entry.protocol = protocol;
     const std::string prefix = family == Family::kIpv4 ? "10.0.0." : "2001:db8:10::";
     entry.endpoint = endpoint(bracketed(family, prefix + std::to_string(n + 1), 3000 + n));
-    entry.next_hop = NextHop{CoreWorld::kInterface, kInterfaces[0].mac,
-                             {{2, 0, 0, 0, 1, static_cast<uint8_t>(n + 1)}}};
+    entry.next_hop = NextHop{
+        CoreWorld::kInterface, kInterfaces[0].mac, {{2, 0, 0, 0, 1, static_cast<uint8_t>(n + 1)}}};
     state.backends[backend_id(id, n)] = entry;
   }
 }

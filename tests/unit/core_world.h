@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A world for tests of the core: tables in memory with four services over a few backends, packets as values, and a
-// clock that the test turns.
+// A world for tests of the core: tables in memory with four services over a few backends, packets
+// as values, and a clock that the test turns.
 //
-// Service 1 is TCP and 2 UDP on IPv4, 3 and 4 the same on IPv6; backend ids are 1 + service * 16 + n.
+// Service 1 is TCP and 2 UDP on IPv4, 3 and 4 the same on IPv6; backend ids are 1 + service * 16 +
+// n.
 #pragma once
 
 #include <string>
@@ -73,7 +74,8 @@ class CoreWorld {
   uint32_t state_of(const Endpoint& client, Protocol protocol = Protocol::kTcp) const;
 
   void wait_ticks(uint32_t ticks) { now_ticks += ticks; }
-  // Publishes `state` as it was changed; services named in `dealt` get their lookup tables dealt anew over `takers`.
+  // Publishes `state` as it was changed; services named in `dealt` get their lookup tables dealt
+  // anew over `takers`.
   void publish(ServiceId dealt = 0, const std::vector<BackendId>& takers = {});
   const ps_tables& tables() const { return memory_.tables(); }
 

@@ -66,7 +66,7 @@ TEST_P(TableReading, TellsWhatWasDroppedAndPassedByReason) {
   const CounterSnapshot counters = read_counters(world_.tables());
   const std::map<ServiceId, std::map<std::string, uint64_t>> dropped{{tcp(), {{"ttl_expired", 2}}}};
   const std::map<ServiceId, std::map<std::string, uint64_t>> passed{{0, {{"not_ours", 1}}},
-                                                                   {tcp(), {{"no_flow", 1}}}};
+                                                                    {tcp(), {{"no_flow", 1}}}};
   EXPECT_EQ(counters.dropped, dropped);
   EXPECT_EQ(counters.passed, passed);
   EXPECT_TRUE(counters.services.empty());

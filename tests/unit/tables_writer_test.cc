@@ -21,11 +21,13 @@ constexpr TableSizes kSizes{1024, 8, 32};
 
 class TableWriting : public ::testing::Test {
  protected:
-  // Both families and protocols, a backend without a next hop and one that is down, and prefixes that hash less.
+  // Both families and protocols, a backend without a next hop and one that is down, and prefixes
+  // that hash less.
   static ForwardingState full_state() {
     ForwardingState state;
     state.settings.hash_key = {0x1122334455667788, 0x99aabbccddeeff00};
-    state.settings.snat_addresses = {*IpAddress::parse("10.0.0.254"), *IpAddress::parse("10.0.0.253"),
+    state.settings.snat_addresses = {*IpAddress::parse("10.0.0.254"),
+                                     *IpAddress::parse("10.0.0.253"),
                                      *IpAddress::parse("2001:db8::fe")};
     state.settings.snat_port_first = 20000;
     state.settings.snat_port_last = 32767;
@@ -44,7 +46,9 @@ class TableWriting : public ::testing::Test {
     return state;
   }
 
-  Result<void> apply(const ForwardingState& state) { return writer_.apply({state, {}}, kInterfaces); }
+  Result<void> apply(const ForwardingState& state) {
+    return writer_.apply({state, {}}, kInterfaces);
+  }
   uint32_t generation() const { return memory_.tables().control->generation; }
 
   AnonymousTables memory_{kSizes, 1};
@@ -114,8 +118,10 @@ TEST_F(TableWriting, LeavesNothingOfTheStateBeforeLast) {
   EXPECT_EQ(writer_.read().services, one.services);
   EXPECT_EQ(writer_.read().backends, one.backends);
   const ps_address vip = to_wire(*IpAddress::parse("203.0.113.10"));
-  EXPECT_EQ(ps_find_service(&memory_.tables(), generation(), PS_IPV4, &vip, ps_wire16(80), PS_UDP), 0);
-  EXPECT_EQ(ps_find_service(&memory_.tables(), generation(), PS_IPV4, &vip, ps_wire16(80), PS_TCP), 1);
+  EXPECT_EQ(ps_find_service(&memory_.tables(), generation(), PS_IPV4, &vip, ps_wire16(80), PS_UDP),
+            0);
+  EXPECT_EQ(ps_find_service(&memory_.tables(), generation(), PS_IPV4, &vip, ps_wire16(80), PS_TCP),
+            1);
 }
 
 TEST_F(TableWriting, TellsThatReadersCouldNotBeWaitedFor) {
@@ -181,14 +187,12 @@ std::vector<Endpoint> vips(uint32_t count, Family family, bool many_ports) {
   return vips;
 }
 
-class ServiceIndex
-    : public ::testing::TestWithParam<std::tuple<uint32_t, Family, bool>> {};
+class ServiceIndex : public ::testing::TestWithParam<std::tuple<uint32_t, Family, bool>> {};
 
-INSTANTIATE_TEST_SUITE_P(Sizes, ServiceIndex,
-                         ::testing::Combine(::testing::Values(2u, 16u, 64u, 256u, 1024u, 4096u,
-                                                              16384u),
-                                            ::testing::Values(Family::kIpv4, Family::kIpv6),
-                                            ::testing::Bool()));
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, ServiceIndex,
+    ::testing::Combine(::testing::Values(2u, 16u, 64u, 256u, 1024u, 4096u, 16384u),
+                       ::testing::Values(Family::kIpv4, Family::kIpv6), ::testing::Bool()));
 
 TEST_P(ServiceIndex, HoldsAsManyServicesAsItsSizeSays) {
   const auto& [max_services, family, many_ports] = GetParam();
@@ -206,10 +210,11 @@ TEST_P(ServiceIndex, HoldsAsManyServicesAsItsSizeSays) {
   for (const auto& [wanted, service] : delta.next.services) {
     const ps_address vip = to_wire(service.vip.address);
     const int number = family_number(service.vip.address);
-    ASSERT_EQ(ps_find_service(&memory.tables(), 1, number, &vip, ps_wire16(service.vip.port), PS_TCP),
-              wanted);
-    ASSERT_EQ(ps_find_service(&memory.tables(), 1, number, &vip, ps_wire16(service.vip.port), PS_UDP),
-              0);
+    ASSERT_EQ(
+        ps_find_service(&memory.tables(), 1, number, &vip, ps_wire16(service.vip.port), PS_TCP),
+        wanted);
+    ASSERT_EQ(
+        ps_find_service(&memory.tables(), 1, number, &vip, ps_wire16(service.vip.port), PS_UDP), 0);
   }
 }
 
