@@ -27,6 +27,8 @@ def conversations():
         case.answer(t, flows=(0, 1, 0), payload=bytes(range(256)), flags="PA")
         yield case
 
+
+def lives_of_tcp_flows():
     for family in (4, 6):
         w = world(family, "tcp")
         t = talk(w, family)
@@ -404,6 +406,6 @@ def zero_udp_checksum(family):
 
 
 def cases():
-    for group in (conversations, time_passes, ports_and_places, selection,
+    for group in (conversations, lives_of_tcp_flows, time_passes, ports_and_places, selection,
                   changes_of_configuration, rewrites):
         yield from group()
