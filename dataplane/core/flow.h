@@ -31,6 +31,9 @@ enum {
 
 #define PS_INDEX_AMBIGUOUS (~0ULL)  // more than one entry of a set has the tag
 
+// With eight words a set and half of the words in use, a flow in a million meets four full sets.
+#define PS_INDEX_CHOICES 4
+
 // How far a client's first acknowledgement may be past the SYN-ACK: TCP fast open lets a backend
 // send data at once.
 #define PS_HANDSHAKE_WINDOW 65536u
@@ -71,6 +74,11 @@ PS_INLINE __u32 ps_flow_snat(__u64 word) {
 
 PS_INLINE __u64 ps_flow_word(__u32 tick, __u32 state, __u32 flags, __u32 snat, __u64 uses) {
   return tick | ((__u64)state << 32) | ((__u64)flags << 40) | ((__u64)snat << 48) | (uses << 56);
+}
+
+// Whether two words are of the same flow: its place was not given to another one between them.
+PS_INLINE int ps_flow_is_same_use(__u64 a, __u64 b) {
+  return (a ^ b) >> 56 == 0;
 }
 
 PS_INLINE __u32 ps_flow_age_ticks(__u64 word, __u32 now) {
@@ -119,6 +127,8 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
   }
   const __u64 same = ps_flow_word(ps_flow_tick(word), state, flags, ps_flow_snat(word), word >> 56);
   if (same == word && ps_flow_age_ticks(word, now) < PS_REFRESH_TICKS) return word;
+  // A client's packets prolong no reset: how long ago it was tells whether the backend believed it.
+  if (same == word && state == PS_FLOW_CLOSING && to_backend) return word;
   return ps_flow_word(now, state, flags, ps_flow_snat(word), word >> 56);
 }
 
@@ -130,7 +140,7 @@ PS_INLINE void ps_flow_update(struct ps_flow *flow, __u64 word, __u32 now, int t
     const __u64 next = ps_flow_after(word, now, to_backend, tcp_flags, confirms);
     if (next == word) return;
     const __u64 seen = __sync_val_compare_and_swap(&flow->word, word, next);
-    if (seen == word) return;
+    if (seen == word || !ps_flow_is_same_use(seen, word)) return;
     word = seen;
   }
 }
@@ -186,11 +196,10 @@ PS_INLINE __u64 ps_index_place(__u64 word) {
   return word & (PS_INDEX_SPILLED - 1);
 }
 
-// A flow is indexed in the first of two sets, or in the second when the first was full of live
-// flows.
+// A flow is indexed in the first of its PS_INDEX_CHOICES sets that was not full of live flows.
 PS_INLINE __u32 ps_index_choice(const struct ps_tables *tables, __u64 hash, int choice) {
-  const __u32 part = choice == 0 ? (__u32)hash : (__u32)(hash >> 24) * 0x9e3779b1u;
-  return ps_scale(part, ps_index_sets(tables));
+  const __u32 step = (__u32)(hash >> 24) * 0x9e3779b1u;
+  return ps_scale((__u32)hash + (__u32)choice * step, ps_index_sets(tables));
 }
 
 PS_INLINE int ps_is_vip_of(int family, const struct ps_service *service,
@@ -266,12 +275,11 @@ PS_INLINE void ps_find_clients_flow(const struct ps_tables *tables,
                                     const struct ps_settings *settings, __u32 generation,
                                     int family, const struct ps_tuple *tuple, __u64 hash, __u32 now,
                                     struct ps_known_flow *known) {
-  const struct ps_flow_index *set =
-      ps_index_set_at(tables, family, ps_index_choice(tables, hash, 0));
-  if (!set) return;
-  ps_find_in_set(tables, settings, generation, family, tuple, hash, set, now, known);
-  if (known->flow || !(ps_flow_load(&set->word[0]) & PS_INDEX_SPILLED)) return;
-  set = ps_index_set_at(tables, family, ps_index_choice(tables, hash, 1));
-  if (!set) return;
-  ps_find_in_set(tables, settings, generation, family, tuple, hash, set, now, known);
+  for (int choice = 0; choice < PS_INDEX_CHOICES; choice++) {
+    const struct ps_flow_index *set =
+        ps_index_set_at(tables, family, ps_index_choice(tables, hash, choice));
+    if (!set) return;
+    ps_find_in_set(tables, settings, generation, family, tuple, hash, set, now, known);
+    if (PS_LIKELY(known->flow || !(ps_flow_load(&set->word[0]) & PS_INDEX_SPILLED))) return;
+  }
 }

@@ -10,7 +10,7 @@
 #include "dataplane/core/flow.h"
 
 #define PS_PORT_TRIES 64       // ports tried before the pool counts as exhausted
-#define PS_FULL_SETS_TRIES 16  // full sets met before the table counts as full
+#define PS_FULL_SETS_TRIES 24  // full sets met before the table counts as full
 
 struct ps_new_flow {
   struct ps_address client;
@@ -90,6 +90,11 @@ PS_INLINE void ps_write_flow(int family, struct ps_flow *flow, const struct ps_n
   if (family == PS_IPV6) ((struct ps_flow6 *)flow)->client = wanted->client;
 }
 
+// Unless it has changed since it was met as `word`.
+PS_INLINE void ps_free_flow(struct ps_flow *flow, __u64 word) {
+  __sync_val_compare_and_swap(&flow->word, word, ps_flow_word(0, PS_FLOW_FREE, 0, 0, word >> 56));
+}
+
 // Claims a way of the set, writes the flow and publishes it as half-open; the exchange orders the
 // writes before it.
 PS_INLINE enum ps_place_result ps_take_place(const struct ps_settings *settings, int family,
@@ -115,7 +120,7 @@ PS_INLINE enum ps_place_result ps_take_place(const struct ps_settings *settings,
     return PS_PLACE_TUPLE_IN_USE;
   }
   if (!ps_is_contested(settings, family, set, flow, wanted)) return PS_PLACE_TAKEN;
-  __sync_val_compare_and_swap(&flow->word, open, 0);
+  ps_free_flow(flow, open);
   return PS_PLACE_TUPLE_IN_USE;
 }
 
@@ -160,7 +165,8 @@ PS_INLINE enum ps_reason ps_place_flow(const struct ps_tables *tables,
     }
     if (wanted->full_sets == PS_FULL_SETS_TRIES) break;
   }
-  return wanted->full_sets ? PS_REASON_flow_table_full : PS_REASON_snat_ports_exhausted;
+  return wanted->full_sets == PS_FULL_SETS_TRIES ? PS_REASON_flow_table_full
+                                                 : PS_REASON_snat_ports_exhausted;
 }
 
 // An index word may be taken over when its flow is over, or stands there no more.
@@ -195,17 +201,19 @@ PS_INLINE int ps_index_put(const struct ps_tables *tables, const struct ps_setti
     const __u64 after = entry | (before & PS_INDEX_SPILLED);
     if (__sync_val_compare_and_swap(&set->word[way], before, after) == before) return 1;
   }
-  if (choice == 0) __sync_fetch_and_or(&set->word[0], PS_INDEX_SPILLED);
+  __sync_fetch_and_or(&set->word[0], PS_INDEX_SPILLED);
   return 0;
 }
 
 PS_INLINE int ps_index_flow_of(const struct ps_tables *tables, const struct ps_settings *settings,
                                int family, const struct ps_new_flow *wanted) {
-  return ps_index_put(tables, settings, family, wanted, 0) ||
-         ps_index_put(tables, settings, family, wanted, 1);
+  for (int choice = 0; choice < PS_INDEX_CHOICES; choice++) {
+    if (ps_index_put(tables, settings, family, wanted, choice)) return 1;
+  }
+  return 0;
 }
 
-// Makes the flow findable from the client's side. 0: both its sets are full of live flows.
+// Makes the flow findable from the client's side. 0: all its sets are full of live flows.
 PS_CALL int ps_index_flow(const struct ps_tables *tables, const struct ps_settings *settings,
                           int family, const struct ps_new_flow *wanted) {
   if (!tables || !settings || !wanted) return 0;
@@ -213,21 +221,21 @@ PS_CALL int ps_index_flow(const struct ps_tables *tables, const struct ps_settin
                            : ps_index_flow_of(tables, settings, PS_IPV6, wanted);
 }
 
-// The same client opens its flow to the same backend anew: place and port are kept.
-PS_INLINE void ps_reopen_flow(struct ps_flow *flow, __u32 now) {
-  const __u64 word = ps_flow_load(&flow->word);
-  __sync_val_compare_and_swap(
-      &flow->word, word, ps_flow_word(now, PS_FLOW_HALF_OPEN, 0, ps_flow_snat(word), word >> 56));
-}
-
-PS_INLINE void ps_free_flow(struct ps_flow *flow) {
-  const __u64 word = ps_flow_load(&flow->word);
-  __sync_val_compare_and_swap(&flow->word, word, ps_flow_word(0, PS_FLOW_FREE, 0, 0, word >> 56));
+// The same client opens the flow that was met as `word` to the same backend anew: place and port
+// are kept. It is another use, so that late packets of the one before do not touch it.
+PS_INLINE void ps_reopen_flow(struct ps_flow *flow, __u64 word, __u32 now) {
+  for (int tries = 0; tries < 2; tries++) {
+    const __u64 open =
+        ps_flow_word(now, PS_FLOW_HALF_OPEN, 0, ps_flow_snat(word), (word >> 56) + 1);
+    const __u64 seen = __sync_val_compare_and_swap(&flow->word, word, open);
+    if (seen == word || !ps_flow_is_same_use(seen, word)) return;
+    word = seen;
+  }
 }
 
 // The client's new flow, found by its place (ps_new_flow_place), or why there is none (enum
-// ps_reason). When two processors open the same flow at once, both come to the one that the index
-// names first.
+// ps_reason). When two processors open the same flow at once, each makes its own: the client's next
+// packet goes by the one that the index names first, the other stays half-open and gives way.
 PS_CALL int ps_create_flow(const struct ps_tables *tables, const struct ps_settings *settings,
                            int family, const struct ps_backend *backend,
                            struct ps_new_flow *wanted) {
@@ -237,7 +245,7 @@ PS_CALL int ps_create_flow(const struct ps_tables *tables, const struct ps_setti
   struct ps_flow *flow = ps_flow_at(tables, family, ps_new_flow_place(family, wanted));
   if (!flow) return PS_REASON_tables_unreadable;
   if (!ps_index_flow(tables, settings, family, wanted)) {
-    ps_free_flow(flow);
+    ps_free_flow(flow, ps_flow_load(&flow->word));
     return PS_REASON_flow_table_full;
   }
   return PS_REASON_NONE;

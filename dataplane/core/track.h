@@ -30,11 +30,12 @@ PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *
 }
 
 // A client that has a flow may be given another one: when it opens again what is half-open or
-// closing, and when its UDP flow leads to a backend that is down. Anything else stays where it is.
+// closing, and when its UDP flow leads to a backend that is down. Without a backend (nothing: it is
+// not in the tables any more) every opening packet moves. Anything else stays where it is.
 PS_INLINE int ps_may_move(const struct ps_packet *packet, const struct ps_backend *backend,
                           __u64 word) {
-  if (packet->protocol == PS_UDP) return backend->down;
-  return ps_is_opening(packet) && ps_flow_state(word) != PS_FLOW_ESTABLISHED;
+  if (packet->protocol == PS_UDP) return !backend || backend->down;
+  return ps_is_opening(packet) && (!backend || ps_flow_state(word) != PS_FLOW_ESTABLISHED);
 }
 
 PS_INLINE void ps_go_on(const struct ps_frame *frame, const struct ps_packet *packet,
@@ -54,7 +55,7 @@ PS_INLINE void ps_keep_flow(const struct ps_frame *frame, const struct ps_packet
   ps_follow_client(route->flow, ps_client_hop(packet, route->interface));
   if (ps_flow_state(route->word) == PS_FLOW_CLOSING) {
     route->is_new = 1;
-    ps_reopen_flow(route->flow, frame->now_ticks);
+    ps_reopen_flow(route->flow, route->word, frame->now_ticks);
   } else {
     ps_flow_update(route->flow, route->word, frame->now_ticks, 1, packet->tcp_flags,
                    packet->protocol == PS_UDP);
@@ -71,7 +72,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   const __u16 selected = ps_select_backend(tables, settings, family, route->service_id,
                                            route->service, packet->source);
   if (route->flow && (selected == 0 || selected != route->flow->backend)) {
-    ps_free_flow(route->flow);
+    ps_free_flow(route->flow, route->word);
     route->flow = 0;
   }
   if (!selected) return PS_REASON_no_backend;
@@ -132,8 +133,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
     route->service_id = known.flow->service;
     if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
     route->backend = ps_backend_at(tables, route->generation, known.flow->backend);
-    if (!route->backend || route->backend->family != family) return PS_REASON_backend_gone;
+    if (route->backend && route->backend->family != family) route->backend = 0;
     if (PS_LIKELY(!ps_may_move(packet, route->backend, route->word))) {
+      if (!route->backend) return PS_REASON_backend_gone;
       if (!route->backend->resolved) return PS_REASON_backend_unresolved;
       ps_go_on(frame, packet, route);
       return PS_REASON_NONE;
