@@ -58,7 +58,7 @@ def health(said):
             for name, backend in backends(said, service["name"]).items()}
 
 
-def wait_until(reached, what, process=None, patience_s=15.0):
+def wait_until(reached, what, process=None, patience_s=60.0):
     """Polls the status until reached(status) is true, and returns it."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -68,7 +68,8 @@ def wait_until(reached, what, process=None, patience_s=15.0):
         if process and process.poll() is not None:
             raise LabError(f"penstock ended: {last_log_line()}")
         if time.monotonic() > deadline:
-            raise LabError(f"waited {patience_s:.0f} s in vain for: {what} (read {LOG})")
+            raise LabError(f"waited {patience_s:.0f} s in vain for: {what}; "
+                           f"penstock's last words: {last_log_line()}")
         time.sleep(0.02)
 
 

@@ -111,11 +111,11 @@ def pid_file(instance, kind):
     return world.RUN / f"{instance.name}.{kind}.pid"
 
 
-def wait_for(path, patience_s=10.0):
+def wait_for(path, patience_s=60.0):
     deadline = time.monotonic() + patience_s
     while not path.exists() or not path.read_text().strip():
         if time.monotonic() > deadline:
-            raise LabError(f"{path.stem} did not start: read {world.RUN}/*.log")
+            raise LabError(f"{path.stem} did not start: {path.with_suffix('.log').read_text()}")
         time.sleep(0.005)
 
 

@@ -135,10 +135,10 @@ def test_a_backend_whose_mac_changes_keeps_working(told):
         undo.callback(netns.batch, f"link set dev eth0 address {old}", namespace="ps-host2")
         netns.batch(f"link set dev eth0 address {new}", namespace="ps-host2")
         appliance.wait_until(lambda said: next_hops_of_host2(said) == {new} and
-                             appliance.all_up(said), "the new MAC", patience_s=30)
+                             appliance.all_up(said), "the new MAC")
         assert all_answered() == before
     appliance.wait_until(lambda said: next_hops_of_host2(said) == {old} and
-                         appliance.all_up(said), "the old MAC", patience_s=30)
+                         appliance.all_up(said), "the old MAC")
 
 
 def next_hops_of_host2(said):
