@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstring>
 #include <map>
 #include <set>
 #include <thread>
@@ -61,6 +62,14 @@ class ConcurrentFlows : public ::testing::TestWithParam<Family> {
     return tuples;
   }
 
+  void empty_flow_tables() const {
+    const ps_tables& tables = world_.tables();
+    for (auto [sets, count] : {std::pair(tables.flows4, tables.flow4_sets),
+                               std::pair(tables.flows6, tables.flow6_sets)}) {
+      std::memset(static_cast<void*>(sets), 0, count * sizeof *sets);
+    }
+  }
+
   // A small pool towards one backend: the workers meet at the same ports.
   CoreWorld world_{
       {.flow_table_entries = 8192, .backends = 1, .port_last = 22047, .workers = kWorkers}};
@@ -90,10 +99,33 @@ TEST_P(ConcurrentFlows, OfDifferentClientsNeverShareAReturnTuple) {
   EXPECT_EQ(found, kWorkers * kEach - refused);
 }
 
+// A pool of two ports and four newcomers at the same instant, again and again over emptied tables.
+TEST_P(ConcurrentFlows, ThatMeetAtOnePortNeverShareIt) {
+  constexpr uint32_t kRounds = 100;
+  world_.state.settings.snat_port_last = 20001;
+  world_.publish();
+  std::atomic<uint32_t> arrived = 0;
+  const auto meet = [&](uint32_t times) {
+    arrived++;
+    while (arrived < times * kWorkers) std::this_thread::yield();
+  };
+  on_all_workers([&](uint32_t worker) {
+    for (uint32_t round = 0; round < kRounds; round++) {
+      meet(2 * round + 1);
+      syn(client(round * kWorkers + worker), worker);
+      meet(2 * round + 2);
+      if (worker == 0) {
+        EXPECT_LE(return_tuples().size(), 2u);
+        empty_flow_tables();
+      }
+    }
+  });
+}
+
 // The same SYN met by all workers at once: whatever they made of it, the client's next packets are
 // of one mind.
 TEST_P(ConcurrentFlows, OfOneClientComeToOneFlow) {
-  constexpr uint32_t kClients = 400;
+  constexpr uint32_t kClients = 100;
   std::vector<std::array<Sent, kWorkers>> sent(kClients);
   std::atomic<uint32_t> turn = 0;
   on_all_workers([&](uint32_t worker) {
