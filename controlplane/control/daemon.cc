@@ -90,7 +90,7 @@ Result<void> check_families(const Config& config, const std::vector<IpAddress>& 
 template <typename Action>
 auto while_alive(const std::shared_ptr<const bool>& owner, Action action) {
   return [owner = std::weak_ptr<const bool>(owner),
-          action](const boost::system::error_code& error = {}) {
+          action = std::move(action)](const boost::system::error_code& error = {}) {
     if (!error && !owner.expired()) action();
   };
 }

@@ -85,7 +85,7 @@ TEST(StatusTable, IsColouredWithoutMovingAColumn) {
   EXPECT_THAT(coloured, HasSubstr("\033[31;1mdown, draining\033[0m"));
   EXPECT_THAT(coloured, HasSubstr("\033[32mup            \033[0m"));
   for (const char* escape : {"\033[31;1m", "\033[32m", "\033[1m", "\033[0m"}) {
-    for (size_t at; (at = coloured.find(escape)) != std::string::npos;) {
+    for (size_t at = 0; (at = coloured.find(escape)) != std::string::npos;) {
       coloured.erase(at, std::string(escape).size());
     }
   }
