@@ -60,6 +60,7 @@ class TomlReader {
   void choice(const char* key, Choice& value,
               const std::vector<std::pair<std::string, Choice>>& choices) {
     std::vector<std::string> words;
+    words.reserve(choices.size());
     for (const auto& [word, unused] : choices) words.push_back(word);
     const auto at = read_choice(key, words);
     if (at) value = choices[*at].second;
