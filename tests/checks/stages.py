@@ -130,6 +130,7 @@ STAGES = (
     Stage("lab", "the daemon in the lab", pytest_suite("lab"), quick=False),
     Stage("vm", "Debian 12's stock kernel under emulation", pytest_suite("vm"), quick=False),
 )
-# Not part of ./check yet: 34 s of processor time a source, and not every source has been seen clean.
+# Not part of ./check yet: it takes 34 s of processor time a source, and not every source has been
+# seen clean.
 LINT = Stage("clang-tidy", "clang-tidy, one test a source (by --lint)", tidy.stage, quick=False)
 BENCH = Stage("bench", "ns per packet, next to bare XDP_TX", bench)
