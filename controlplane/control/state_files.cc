@@ -2,38 +2,18 @@
 // Small text files, for their owner only, written beside and renamed.
 #include "controlplane/control/state_files.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "controlplane/config/text_file.h"
+
 namespace penstock {
-namespace {
-
-Result<void> write_file(const std::string& path, const std::string& text) {
-  const std::string beside = path + ".new";
-  const int file = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file < 0) return fail_errno("cannot make " + beside, errno);
-  const ssize_t written = write(file, text.data(), text.size());
-  const int error = written < 0 ? errno : ENOSPC;
-  close(file);
-  if (written != static_cast<ssize_t>(text.size())) {
-    return fail_errno("cannot write " + beside, error);
-  }
-  if (std::rename(beside.c_str(), path.c_str()) != 0) {
-    return fail_errno("cannot rename " + beside, errno);
-  }
-  return {};
-}
-
-}  // namespace
 
 Result<void> make_state_directory(const std::string& path) {
   std::error_code error;
@@ -52,7 +32,7 @@ Result<std::string> kept_hash_seed(const std::string& state_directory) {
     return fail_errno("cannot make a hash seed", errno);
   }
   seed = fmt::format("{:02x}", fmt::join(random, ""));
-  if (auto written = write_file(path, seed + "\n"); !written) {
+  if (auto written = replace_text_file(path, seed + "\n"); !written) {
     return tl::unexpected(written.error());
   }
   return seed;
@@ -76,7 +56,7 @@ Result<void> save_placed(const std::string& state_directory,
   for (const auto& [interface, address] : placed) {
     text += fmt::format("{} {}\n", interface, to_string(address));
   }
-  return write_file(state_directory + "/announced", text);
+  return replace_text_file(state_directory + "/announced", text);
 }
 
 }  // namespace penstock

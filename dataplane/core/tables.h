@@ -98,8 +98,9 @@ struct ps_lookup_table {
 PS_SIZE_IS(struct ps_lookup_table, 131080);
 
 // One flow, both directions. `word` is the entry's life and changes by compare-and-swap only:
-// bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 63 a count
-// of the entry's uses. The other fields are written between claim and publication and stay.
+// bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 55 the place
+// of its source address, 56 to 63 a count of the entry's uses. The other fields are written between
+// claim and publication and stay.
 struct ps_flow {
   __u64 word;
   __u64 client_hop;  // bits 0 to 47 the MAC that the client's frames come from, 48 to 63 the

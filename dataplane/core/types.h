@@ -19,7 +19,6 @@
 
 #define PS_MUST_USE __attribute__((warn_unused_result))
 #define PS_LIKELY(x) __builtin_expect(!!(x), 1)
-#define PS_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 // The compiler knows nothing of x after this: it makes no branch of what was computed without one,
 // and drops no mask of it.
