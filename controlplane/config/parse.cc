@@ -26,14 +26,25 @@ std::optional<PortRange> parse_port_range(const std::string& text) {
   return range;
 }
 
+// An established flow is looked at every two seconds, not more often (dataplane/core/flow_index.h).
+constexpr milliseconds kLeastEstablishedTimeout = std::chrono::seconds(3);
+constexpr milliseconds kMostFlowTimeout = std::chrono::hours(168);
+
+void read_flow_timeout(TomlReader& reader, const char* key, milliseconds least,
+                       milliseconds& timeout) {
+  reader.duration(key, timeout);
+  if (timeout < least) reader.fault(key, fmt::format("is shorter than {} ms", least.count()));
+  if (timeout > kMostFlowTimeout) reader.fault(key, "is longer than 168h");
+}
+
 void read_flow_timeouts(const toml::table& table, const std::string& file, FlowTimeouts& timeouts,
                         Findings& findings) {
   TomlReader reader(table, file, "dataplane.flow_timeouts", findings);
-  reader.duration("tcp_half_open", timeouts.tcp_half_open);
-  reader.duration("tcp_established", timeouts.tcp_established);
-  reader.duration("tcp_closing", timeouts.tcp_closing);
-  reader.duration("udp_half_open", timeouts.udp_half_open);
-  reader.duration("udp_established", timeouts.udp_established);
+  read_flow_timeout(reader, "tcp_half_open", milliseconds(1), timeouts.tcp_half_open);
+  read_flow_timeout(reader, "tcp_established", kLeastEstablishedTimeout, timeouts.tcp_established);
+  read_flow_timeout(reader, "tcp_closing", milliseconds(1), timeouts.tcp_closing);
+  read_flow_timeout(reader, "udp_half_open", milliseconds(1), timeouts.udp_half_open);
+  read_flow_timeout(reader, "udp_established", kLeastEstablishedTimeout, timeouts.udp_established);
   reader.finish();
 }
 

@@ -190,6 +190,10 @@ TEST(Config, RefusesValuesOfAnotherKind) {
   EXPECT_THAT(fault_in_dataplane("pin_path = \"\"\n"), HasSubstr("is empty"));
   EXPECT_THAT(fault_in_dataplane("flow_timeouts = 2.5\n"),
               HasSubstr("found 2.5, expected a table [dataplane.flow_timeouts]"));
+  EXPECT_THAT(fault_in_dataplane("flow_timeouts = { tcp_established = \"2999ms\" }\n"),
+              HasSubstr("flow_timeouts.tcp_established: is shorter than 3000 ms"));
+  EXPECT_THAT(fault_in_dataplane("flow_timeouts = { udp_half_open = \"169h\" }\n"),
+              HasSubstr("flow_timeouts.udp_half_open: is longer than 168h"));
   EXPECT_THAT(fault_in_service("announce = \"yes\"\n"),
               HasSubstr("found \"yes\", expected true or false"));
   EXPECT_THAT(fault_in_service("backend = [\"10.0.0.1:80\"]\n"),
