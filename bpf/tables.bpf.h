@@ -25,10 +25,10 @@ PS_TABLE(service_index, __u64);  // four 16-bit ids an element: array elements a
 PS_TABLE(services, struct ps_service);
 PS_TABLE(backends, struct ps_backend);
 PS_TABLE(lookup_tables, struct ps_lookup_table);
-PS_TABLE(flow_index4, struct ps_flow_index);
-PS_TABLE(flow_index6, struct ps_flow_index);
-PS_TABLE(flows4, struct ps_flow_set);
-PS_TABLE(flows6, struct ps_flow_set);
+PS_TABLE(flow_index4, struct ps_index_set4);
+PS_TABLE(flow_index6, struct ps_index_set6);
+PS_TABLE(flows4, struct ps_flow_set4);
+PS_TABLE(flows6, struct ps_flow_set6);
 PS_TABLE(service_traffic, struct ps_traffic);
 PS_TABLE(backend_traffic, struct ps_traffic);
 PS_TABLE(reasons, struct ps_reason_counts);
@@ -36,8 +36,7 @@ PS_TABLE(reasons, struct ps_reason_counts);
 const volatile __u32 max_services = 2;
 const volatile __u32 max_backends = 2;
 const volatile __u32 index_sets = 1;
-const volatile __u32 flow4_sets = 1;
-const volatile __u32 flow6_sets = 1;
+const volatile __u32 flow_sets = 1;
 
 // The clock is the kernel's jiffies: other clocks cost a call, 14 ns where it was measured. A test
 // sets one that stands still.
@@ -95,22 +94,28 @@ PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tab
   return PS_ELEMENT(lookup_tables, service * 2 + which);
 }
 
+PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables) {
+  return flow_sets;
+}
+
+PS_INLINE struct ps_flow_set4 *ps_flow_set4_at(const struct ps_tables *tables, __u32 set) {
+  return PS_ELEMENT(flows4, set);
+}
+
+PS_INLINE struct ps_flow_set6 *ps_flow_set6_at(const struct ps_tables *tables, __u32 set) {
+  return PS_ELEMENT(flows6, set);
+}
+
 PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables) {
   return index_sets;
 }
 
-PS_INLINE struct ps_flow_index *ps_index_set_at(const struct ps_tables *tables, int family,
-                                                __u32 set) {
-  return family == PS_IPV4 ? PS_ELEMENT(flow_index4, set) : PS_ELEMENT(flow_index6, set);
+PS_INLINE struct ps_index_set4 *ps_index_set4_at(const struct ps_tables *tables, __u32 set) {
+  return PS_ELEMENT(flow_index4, set);
 }
 
-PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family) {
-  return family == PS_IPV4 ? flow4_sets : flow6_sets;
-}
-
-PS_INLINE struct ps_flow_set *ps_flow_set_at(const struct ps_tables *tables, int family,
-                                             __u32 set) {
-  return family == PS_IPV4 ? PS_ELEMENT(flows4, set) : PS_ELEMENT(flows6, set);
+PS_INLINE struct ps_index_set6 *ps_index_set6_at(const struct ps_tables *tables, __u32 set) {
+  return PS_ELEMENT(flow_index6, set);
 }
 
 PS_INLINE struct ps_traffic *ps_service_traffic_at(const struct ps_tables *tables, __u32 worker,

@@ -23,11 +23,12 @@ PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32
 PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service,
                                                      __u32 which);
 
+PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables);
+PS_INLINE struct ps_flow_set4 *ps_flow_set4_at(const struct ps_tables *tables, __u32 set);
+PS_INLINE struct ps_flow_set6 *ps_flow_set6_at(const struct ps_tables *tables, __u32 set);
 PS_INLINE __u32 ps_index_sets(const struct ps_tables *tables);
-PS_INLINE struct ps_flow_index *ps_index_set_at(const struct ps_tables *tables, int family,
-                                                __u32 set);
-PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables, int family);
-PS_INLINE struct ps_flow_set *ps_flow_set_at(const struct ps_tables *tables, int family, __u32 set);
+PS_INLINE struct ps_index_set4 *ps_index_set4_at(const struct ps_tables *tables, __u32 set);
+PS_INLINE struct ps_index_set6 *ps_index_set6_at(const struct ps_tables *tables, __u32 set);
 
 PS_INLINE struct ps_traffic *ps_service_traffic_at(const struct ps_tables *tables, __u32 worker,
                                                    __u32 id);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// The flow table: finding a flow from either side, and how a flow lives.
+// The flow table: how a flow lives, and where it stands.
 //
-// A flow stands once, in the set that its return tuple hashes to, so the way back costs one cache
-// line and a free source port is found by finding a free place. The way forth goes through an index
-// of tagged words. Nothing is locked: an entry's life is one word, changed by compare-and-swap;
-// nothing is swept: age is judged when an entry is met. A half-open flow becomes established only
-// when the client has shown that it got the backend's answer, so packets with forged sources never
-// hold a place for long.
+// A flow stands once, in the set that its return tuple hashes to: the way back costs one look, and
+// a free source port is found by finding a free place. The way forth goes through flow_index.h.
+// Nothing is locked: an entry's life is one word, changed by compare-and-swap; nothing is swept:
+// age is judged when an entry is met. A half-open flow becomes established only when the client has
+// shown that it got the backend's answer, so packets with forged sources never hold a place for
+// long.
 #pragma once
 
 #include "dataplane/core/access.h"
@@ -28,11 +28,6 @@ enum {
 // A flow's time is written anew when it is older than this: 1 s. A write a packet would cost more
 // than the rest.
 #define PS_REFRESH_TICKS 4
-
-#define PS_INDEX_AMBIGUOUS (~0ULL)  // more than one entry of a set has the tag
-
-// With eight words a set and half of the words in use, a flow in a million meets four full sets.
-#define PS_INDEX_CHOICES 4
 
 // How far a client's first acknowledgement may be past the SYN-ACK: TCP fast open lets a backend
 // send data at once.
@@ -132,31 +127,41 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
   return ps_flow_word(now, state, flags, ps_flow_snat(word), word >> 56);
 }
 
+// Established, confirmed and just seen: a packet without SYN, FIN or RST changes nothing in it.
+PS_INLINE int ps_flow_is_steady(__u64 word, __u32 now) {
+  const __u64 confirmed = ps_flow_word(0, 0, PS_FLOW_ANSWERED | PS_FLOW_CONFIRMED, 0, 0);
+  return ps_flow_state(word) == PS_FLOW_ESTABLISHED && (word & confirmed) == confirmed &&
+         now - ps_flow_tick(word) < PS_REFRESH_TICKS;
+}
+
 // Writes only when something changes: about once a second for a flow in steady state. A lost race
-// is another packet's update; a second try joins it, a third is left to the next packet.
-PS_INLINE void ps_flow_update(struct ps_flow *flow, __u64 word, __u32 now, int to_backend,
-                              __u8 tcp_flags, int confirms) {
+// is another packet's update; a second try joins it, a third is left to the next packet. Answers
+// the word as the packet leaves it.
+PS_INLINE __u64 ps_flow_update(struct ps_flow *flow, __u64 word, __u32 now, int to_backend,
+                               __u8 tcp_flags, int confirms) {
   for (int tries = 0; tries < 2; tries++) {
     const __u64 next = ps_flow_after(word, now, to_backend, tcp_flags, confirms);
-    if (next == word) return;
+    if (next == word) return next;
     const __u64 seen = __sync_val_compare_and_swap(&flow->word, word, next);
-    if (seen == word || !ps_flow_is_same_use(seen, word)) return;
+    if (seen == word || !ps_flow_is_same_use(seen, word)) return next;
     word = seen;
   }
+  return word;
 }
 
-PS_INLINE __u32 ps_flow_ways(int family) {
-  return family == PS_IPV4 ? PS_FLOW4_WAYS : PS_FLOW6_WAYS;
+// The set's first flow; the other follows it.
+PS_INLINE struct ps_flow *ps_flow_set_at(const struct ps_tables *tables, int family, __u32 set) {
+  if (family == PS_IPV4) {
+    struct ps_flow_set4 *set4 = ps_flow_set4_at(tables, set);
+    return set4 ? &set4->way[0] : 0;
+  }
+  struct ps_flow_set6 *set6 = ps_flow_set6_at(tables, set);
+  return set6 ? &set6->way[0].flow : 0;
 }
 
-PS_INLINE struct ps_flow *ps_flow_way(struct ps_flow_set *set, int family, __u32 way) {
-  return family == PS_IPV4 ? &set->ipv4[way & (PS_FLOW4_WAYS - 1)]
-                           : &set->ipv6[way & (PS_FLOW6_WAYS - 1)].flow;
-}
-
-PS_INLINE struct ps_flow *ps_flow_at(const struct ps_tables *tables, int family, __u64 place) {
-  struct ps_flow_set *set = ps_flow_set_at(tables, family, (__u32)(place / ps_flow_ways(family)));
-  return set ? ps_flow_way(set, family, (__u32)place) : 0;
+PS_INLINE struct ps_flow *ps_flow_way(struct ps_flow *set, int family, __u32 way) {
+  way &= PS_FLOW_WAYS - 1;
+  return family == PS_IPV4 ? set + way : &((struct ps_flow6 *)set + way)->flow;
 }
 
 PS_INLINE const struct ps_address *ps_flow_client(int family, const struct ps_flow *flow) {
@@ -188,24 +193,21 @@ PS_INLINE __u64 ps_tuple_hash(const struct ps_settings *settings, int family,
   return ps_finish_hash(sum);
 }
 
-PS_INLINE __u64 ps_index_tag(__u64 hash) {
-  return hash >> PS_INDEX_PLACE_BITS;
+PS_INLINE struct ps_tuple ps_return_tuple(const struct ps_settings *settings, int family,
+                                          const struct ps_backend *backend, __u32 snat,
+                                          struct ps_be16 snat_port) {
+  const struct ps_tuple tuple = {
+      &backend->address, &settings->snat[family == PS_IPV6][snat & (PS_MAX_SNAT_ADDRESSES - 1)],
+      backend->port, snat_port, backend->protocol};
+  return tuple;
 }
 
-PS_INLINE __u64 ps_index_place(__u64 word) {
-  return word & (PS_INDEX_SPILLED - 1);
-}
-
-// A flow is indexed in the first of its PS_INDEX_CHOICES sets that was not full of live flows.
-PS_INLINE __u32 ps_index_choice(const struct ps_tables *tables, __u64 hash, int choice) {
-  const __u32 step = (__u32)(hash >> 24) * 0x9e3779b1u;
-  return ps_scale((__u32)hash + (__u32)choice * step, ps_index_sets(tables));
-}
-
-PS_INLINE int ps_is_vip_of(int family, const struct ps_service *service,
-                           const struct ps_tuple *tuple) {
-  return ps_same16(service->port, tuple->local_port) && service->protocol == tuple->protocol &&
-         service->family == family && ps_same_address(family, &service->vip, tuple->local);
+// Where the flow with this return tuple stands, or would.
+PS_INLINE struct ps_flow *ps_flow_set_of(const struct ps_tables *tables,
+                                         const struct ps_settings *settings, int family,
+                                         const struct ps_tuple *return_tuple) {
+  const __u64 hash = ps_tuple_hash(settings, family, return_tuple);
+  return ps_flow_set_at(tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables)));
 }
 
 // 1 when x is zero, without a branch; x below 2^63.
@@ -215,71 +217,18 @@ PS_INLINE __u64 ps_is_zero(__u64 x) {
   return zero;
 }
 
-// The entry of a set that has the hash's tag; 0: none. Where it stands is chance, so a loop
-// that ends there would be mispredicted every time: all are compared.
-PS_INLINE __u64 ps_index_match(const struct ps_flow_index *set, __u64 hash) {
-  __u64 match = 0;
-  __u64 matches = 0;
-  PS_UNROLL
-  for (int way = 0; way < PS_INDEX_WAYS; way++) {
-    const __u64 entry = ps_flow_load(&set->word[way]);
-    const __u64 same = ps_is_zero(ps_index_tag(entry) ^ ps_index_tag(hash));
-    match |= entry & (0 - same);
-    matches += same;
-  }
-  return matches <= 1 ? match : PS_INDEX_AMBIGUOUS;
+// The way of the set to look at first: the one with this port, found without a branch, for which
+// way it is is chance. Both are read side by side.
+PS_INLINE __u32 ps_likely_way(struct ps_flow *set, int family, struct ps_be16 snat_port) {
+  const __u16 first = ps_flow_way(set, family, 0)->snat_port.raw;
+  const __u16 second = ps_flow_way(set, family, 1)->snat_port.raw;
+  __u64 likely = ps_is_zero(second ^ snat_port.raw) | (ps_is_zero(first ^ snat_port.raw) ^ 1);
+  PS_OPAQUE(likely);  // else the compiler drops ps_flow_way's mask, which the BPF verifier needs
+  return (__u32)likely;
 }
 
-// A client's flow as it was met, and its service; no flow: not known.
-struct ps_known_flow {
-  struct ps_flow *flow;
-  const struct ps_service *service;
-  __u64 word;
-};
-
-PS_INLINE int ps_find_at_entry(const struct ps_tables *tables, const struct ps_settings *settings,
-                               __u32 generation, int family, const struct ps_tuple *tuple,
-                               __u64 entry, __u32 now, struct ps_known_flow *known) {
-  if (ps_index_place(entry) == 0) return 0;
-  struct ps_flow *flow = ps_flow_at(tables, family, ps_index_place(entry) - 1);
-  if (!flow) return 0;
-  known->word = ps_flow_load(&flow->word);
-  if (!ps_same16(flow->client_port, tuple->remote_port) ||
-      !ps_same_address(family, ps_flow_client(family, flow), tuple->remote)) {
-    return 0;
-  }
-  known->service = ps_service_at(tables, generation, flow->service);
-  if (!known->service || !ps_is_vip_of(family, known->service, tuple)) return 0;
-  if (!ps_flow_is_live(settings, known->word, now)) return 0;
-  known->flow = flow;
-  return 1;
-}
-
-PS_INLINE void ps_find_in_set(const struct ps_tables *tables, const struct ps_settings *settings,
-                              __u32 generation, int family, const struct ps_tuple *tuple,
-                              __u64 hash, const struct ps_flow_index *set, __u32 now,
-                              struct ps_known_flow *known) {
-  const __u64 match = ps_index_match(set, hash);
-  if (PS_LIKELY(match != PS_INDEX_AMBIGUOUS)) {
-    ps_find_at_entry(tables, settings, generation, family, tuple, match, now, known);
-    return;
-  }
-  for (int way = 0; way < PS_INDEX_WAYS; way++) {
-    const __u64 entry = ps_flow_load(&set->word[way]);
-    if (ps_index_tag(entry) != ps_index_tag(hash)) continue;
-    if (ps_find_at_entry(tables, settings, generation, family, tuple, entry, now, known)) return;
-  }
-}
-
-PS_INLINE void ps_find_clients_flow(const struct ps_tables *tables,
-                                    const struct ps_settings *settings, __u32 generation,
-                                    int family, const struct ps_tuple *tuple, __u64 hash, __u32 now,
-                                    struct ps_known_flow *known) {
-  for (int choice = 0; choice < PS_INDEX_CHOICES; choice++) {
-    const struct ps_flow_index *set =
-        ps_index_set_at(tables, family, ps_index_choice(tables, hash, choice));
-    if (!set) return;
-    ps_find_in_set(tables, settings, generation, family, tuple, hash, set, now, known);
-    if (PS_LIKELY(known->flow || !(ps_flow_load(&set->word[0]) & PS_INDEX_SPILLED))) return;
-  }
+// Unless it has changed since it was met as `word`: then 0.
+PS_INLINE int ps_free_flow(struct ps_flow *flow, __u64 word) {
+  const __u64 free = ps_flow_word(0, PS_FLOW_FREE, 0, 0, word >> 56);
+  return __sync_val_compare_and_swap(&flow->word, word, free) == word;
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// A place, a source port and an index entry for a new flow.
+// A source port and an index entry for a new flow.
 //
 // The candidates are ports of the pool in an order that the client's keyed hash gives (RFC 6056:
 // hard to guess from outside). Each names a set: if a place there is free and no live flow has the
-// same return tuple, the port is ours. Two processors that take the same port at once both see it
-// after publication, and retreat.
+// same return tuple, the port is ours. Two processors that take the same port at once, each another
+// place, both see it after publication, and retreat.
 #pragma once
 
-#include "dataplane/core/flow.h"
+#include "dataplane/core/flow_index.h"
 
 #define PS_PORT_TRIES 64       // ports tried before the pool counts as exhausted
-#define PS_FULL_SETS_TRIES 24  // full sets met before the table counts as full
+#define PS_FULL_SETS_TRIES 32  // full sets met before the table counts as full
 
 struct ps_new_flow {
   struct ps_address client;
   __u64 client_hash;  // ps_tuple_hash of the client's tuple
+  __u64 client_key;   // ps_index_key of it
   __u64 client_hop;
   __u32 now;
   __u32 generation;
@@ -26,10 +27,11 @@ struct ps_new_flow {
   __u8 snat;        // place in settings->snat
   __u16 snat_port;  // host order
   __u16 way;
-  __u32 set;
   __u32 full_sets;  // met so far
   __u64 random;     // the state of the client's order of ports
 };
+
+enum ps_place_result { PS_PLACE_TAKEN, PS_PLACE_TUPLE_IN_USE, PS_PLACE_SET_FULL };
 
 PS_INLINE int ps_has_return_tuple(const struct ps_flow *flow, __u64 word,
                                   const struct ps_new_flow *wanted) {
@@ -37,15 +39,13 @@ PS_INLINE int ps_has_return_tuple(const struct ps_flow *flow, __u64 word,
          flow->backend == wanted->backend;
 }
 
-enum ps_place_result { PS_PLACE_TAKEN, PS_PLACE_TUPLE_IN_USE, PS_PLACE_SET_FULL };
-
 // Which way of the set the flow may have: one that is over, else one that is evictable. It goes to
 // wanted->way.
 PS_INLINE enum ps_place_result ps_pick_way(const struct ps_settings *settings, int family,
-                                           struct ps_flow_set *set, struct ps_new_flow *wanted) {
+                                           struct ps_flow *set, struct ps_new_flow *wanted) {
   int over = -1;
   int evictable = -1;
-  for (int way = 0; way < (int)ps_flow_ways(family); way++) {
+  for (int way = 0; way < PS_FLOW_WAYS; way++) {
     const struct ps_flow *flow = ps_flow_way(set, family, (__u32)way);
     const __u64 word = ps_flow_load(&flow->word);
     if (ps_flow_is_over(settings, word, wanted->now)) {
@@ -64,19 +64,13 @@ PS_INLINE enum ps_place_result ps_pick_way(const struct ps_settings *settings, i
   return way >= 0 ? PS_PLACE_TAKEN : PS_PLACE_SET_FULL;
 }
 
-// Another live flow with our return tuple: taken by another processor at the same time.
-PS_INLINE int ps_is_contested(const struct ps_settings *settings, int family,
-                              struct ps_flow_set *set, const struct ps_flow *ours,
+// The other place of the set has a live flow with our return tuple: another processor took it at
+// the same time.
+PS_INLINE int ps_is_contested(const struct ps_settings *settings, int family, struct ps_flow *set,
                               const struct ps_new_flow *wanted) {
-  for (__u32 way = 0; way < ps_flow_ways(family); way++) {
-    const struct ps_flow *flow = ps_flow_way(set, family, way);
-    const __u64 word = ps_flow_load(&flow->word);
-    if (flow != ours && !ps_flow_is_over(settings, word, wanted->now) &&
-        ps_has_return_tuple(flow, word, wanted)) {
-      return 1;
-    }
-  }
-  return 0;
+  const struct ps_flow *other = ps_flow_way(set, family, wanted->way ^ 1u);
+  const __u64 word = ps_flow_load(&other->word);
+  return !ps_flow_is_over(settings, word, wanted->now) && ps_has_return_tuple(other, word, wanted);
 }
 
 PS_INLINE void ps_write_flow(int family, struct ps_flow *flow, const struct ps_new_flow *wanted) {
@@ -90,15 +84,10 @@ PS_INLINE void ps_write_flow(int family, struct ps_flow *flow, const struct ps_n
   if (family == PS_IPV6) ((struct ps_flow6 *)flow)->client = wanted->client;
 }
 
-// Unless it has changed since it was met as `word`.
-PS_INLINE void ps_free_flow(struct ps_flow *flow, __u64 word) {
-  __sync_val_compare_and_swap(&flow->word, word, ps_flow_word(0, PS_FLOW_FREE, 0, 0, word >> 56));
-}
-
 // Claims a way of the set, writes the flow and publishes it as half-open; the exchange orders the
 // writes before it.
 PS_INLINE enum ps_place_result ps_take_place(const struct ps_settings *settings, int family,
-                                             struct ps_flow_set *set, struct ps_new_flow *wanted) {
+                                             struct ps_flow *set, struct ps_new_flow *wanted) {
   const enum ps_place_result result = ps_pick_way(settings, family, set, wanted);
   if (result != PS_PLACE_TAKEN) return result;
 
@@ -119,7 +108,7 @@ PS_INLINE enum ps_place_result ps_take_place(const struct ps_settings *settings,
   if (__sync_val_compare_and_swap(&flow->word, claimed, open) != claimed) {
     return PS_PLACE_TUPLE_IN_USE;
   }
-  if (!ps_is_contested(settings, family, set, flow, wanted)) return PS_PLACE_TAKEN;
+  if (!ps_is_contested(settings, family, set, wanted)) return PS_PLACE_TAKEN;
   ps_free_flow(flow, open);
   return PS_PLACE_TUPLE_IN_USE;
 }
@@ -135,14 +124,12 @@ PS_INLINE enum ps_place_result ps_try_port_of(const struct ps_tables *tables,
       (__u16)(settings->snat_port_first + ps_scale((__u32)random, settings->snat_port_count));
   wanted->snat = (__u8)(ps_scale((__u32)(random >> 32), settings->snat_count[v6]) &
                         (PS_MAX_SNAT_ADDRESSES - 1));
-  const struct ps_tuple tuple = {&backend->address, &settings->snat[v6][wanted->snat],
-                                 backend->port, ps_wire16(wanted->snat_port), wanted->protocol};
-  const __u64 hash = ps_tuple_hash(settings, family, &tuple);
-  wanted->set = ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family));
-  struct ps_flow_set *set = ps_flow_set_at(tables, family, wanted->set);
+  const struct ps_tuple tuple =
+      ps_return_tuple(settings, family, backend, wanted->snat, ps_wire16(wanted->snat_port));
+  struct ps_flow *set = ps_flow_set_of(tables, settings, family, &tuple);
   if (!set) return PS_PLACE_SET_FULL;
   const enum ps_place_result result = ps_take_place(settings, family, set, wanted);
-  wanted->full_sets += result == PS_PLACE_SET_FULL;
+  if (result == PS_PLACE_SET_FULL) wanted->full_sets++;
   return result;
 }
 
@@ -169,56 +156,97 @@ PS_INLINE enum ps_reason ps_place_flow(const struct ps_tables *tables,
                                                  : PS_REASON_snat_ports_exhausted;
 }
 
-// An index word may be taken over when its flow is over, or stands there no more.
-PS_INLINE int ps_index_is_stale(const struct ps_tables *tables, const struct ps_settings *settings,
-                                int family, __u64 entry, const struct ps_new_flow *wanted) {
-  const struct ps_flow *flow = ps_flow_at(tables, family, ps_index_place(entry) - 1);
-  if (!flow || ps_flow_is_over(settings, ps_flow_load(&flow->word), wanted->now)) return 1;
-  const struct ps_service *service = ps_service_at(tables, wanted->generation, flow->service);
-  if (!service) return 1;
-  const struct ps_tuple tuple = {ps_flow_client(family, flow), &service->vip, flow->client_port,
-                                 service->port, service->protocol};
-  return ps_index_tag(ps_tuple_hash(settings, family, &tuple)) != ps_index_tag(entry);
+// An entry may be taken over when it leads to no live flow, or to one that gives way: that ends.
+PS_INLINE int ps_index_gives_way(const struct ps_tables *tables, const struct ps_settings *settings,
+                                 int family, struct ps_index_entry *entry, __u64 onward,
+                                 const struct ps_new_flow *wanted) {
+  __u64 word = 0;
+  struct ps_flow *flow = ps_flow_of_entry(tables, settings, wanted->generation, family, entry,
+                                          onward, wanted->now, &word);
+  if (!flow) return 1;
+  return ps_flow_is_evictable(word, wanted->now) && ps_free_flow(flow, word);
 }
 
-PS_INLINE __u64 ps_new_flow_place(int family, const struct ps_new_flow *wanted) {
-  return (__u64)wanted->set * ps_flow_ways(family) + wanted->way;
+// Nobody's; or its writer was stopped amid writing.
+PS_INLINE int ps_index_is_free(__u64 onward, __u32 now) {
+  if (ps_onward_backend(onward)) return 0;
+  return !(onward & PS_INDEX_CLAIMED) || ps_onward_age_ticks(onward, now) >= PS_EVICTABLE_TICKS;
+}
+
+PS_INLINE int ps_index_is_of(int family, struct ps_index_entry *entry,
+                             const struct ps_new_flow *wanted) {
+  if (ps_flow_load(&entry->client) != (wanted->service | (wanted->client_key << 16))) return 0;
+  return family == PS_IPV4 || ps_same_address(family, ps_index_client(entry), &wanted->client);
+}
+
+// Takes `onward` away, writes the client and publishes; 0: somebody else was there first.
+PS_INLINE int ps_index_write(int family, struct ps_index_entry *entry, __u64 before,
+                             const struct ps_new_flow *wanted) {
+  const __u64 spill = before & PS_INDEX_SPILL;
+  const __u64 claimed = PS_INDEX_CLAIMED | spill | ps_onward(0, 0, 0, wanted->now);
+  const __u64 onward =
+      spill | ps_onward(wanted->snat_port, wanted->backend, wanted->snat, wanted->now);
+  if (__sync_val_compare_and_swap(&entry->onward, before, claimed) != before) return 0;
+  *(volatile __u64 *)&entry->client = wanted->service | (wanted->client_key << 16);
+  if (family == PS_IPV6) *ps_index_client(entry) = wanted->client;
+  return __sync_val_compare_and_swap(&entry->onward, claimed, onward) == claimed;
 }
 
 PS_INLINE int ps_index_put(const struct ps_tables *tables, const struct ps_settings *settings,
-                           int family, const struct ps_new_flow *wanted, int choice) {
-  const __u64 entry = (ps_index_tag(wanted->client_hash) << PS_INDEX_PLACE_BITS) |
-                      (ps_new_flow_place(family, wanted) + 1);
-  struct ps_flow_index *set =
-      ps_index_set_at(tables, family, ps_index_choice(tables, wanted->client_hash, choice));
+                           int family, const struct ps_new_flow *wanted, __u32 choice) {
+  struct ps_index_entry *set = ps_index_set_at(tables, family, wanted->client_hash, choice);
   if (!set) return 0;
-  for (int way = 0; way < PS_INDEX_WAYS; way++) {
-    const __u64 before = ps_flow_load(&set->word[way]);
-    if (ps_index_place(before) != 0 &&
-        !ps_index_is_stale(tables, settings, family, before, wanted)) {
-      continue;
+  // What the client left behind, else a free one: these cost no look at a flow.
+  for (__u32 way = 0; way < PS_INDEX_WAYS; way++) {
+    struct ps_index_entry *entry = ps_index_way(set, family, way);
+    const __u64 onward = ps_flow_load(&entry->onward);
+    if ((ps_index_is_free(onward, wanted->now) || ps_index_is_of(family, entry, wanted)) &&
+        ps_index_write(family, entry, onward, wanted)) {
+      return 1;
     }
-    const __u64 after = entry | (before & PS_INDEX_SPILLED);
-    if (__sync_val_compare_and_swap(&set->word[way], before, after) == before) return 1;
   }
-  __sync_fetch_and_or(&set->word[0], PS_INDEX_SPILLED);
+  for (__u32 way = 0; way < PS_INDEX_WAYS; way++) {
+    struct ps_index_entry *entry = ps_index_way(set, family, way);
+    const __u64 onward = ps_flow_load(&entry->onward);
+    if (ps_index_gives_way(tables, settings, family, entry, onward, wanted) &&
+        ps_index_write(family, entry, onward, wanted)) {
+      return 1;
+    }
+  }
+  ps_index_spill(settings, set, wanted->now);
   return 0;
+}
+
+// The flow that was just made cannot be found from the client's side: it goes.
+PS_INLINE void ps_give_back(const struct ps_tables *tables, const struct ps_settings *settings,
+                            int family, const struct ps_backend *backend,
+                            const struct ps_new_flow *wanted) {
+  const struct ps_tuple tuple =
+      ps_return_tuple(settings, family, backend, wanted->snat, ps_wire16(wanted->snat_port));
+  struct ps_flow *set = ps_flow_set_of(tables, settings, family, &tuple);
+  if (!set) return;
+  struct ps_flow *flow = ps_flow_way(set, family, wanted->way);
+  ps_free_flow(flow, ps_flow_load(&flow->word));
 }
 
 PS_INLINE int ps_index_flow_of(const struct ps_tables *tables, const struct ps_settings *settings,
-                               int family, const struct ps_new_flow *wanted) {
-  for (int choice = 0; choice < PS_INDEX_CHOICES; choice++) {
+                               int family, const struct ps_backend *backend,
+                               const struct ps_new_flow *wanted) {
+  for (__u32 choice = 0; choice < PS_INDEX_CHOICES; choice++) {
     if (ps_index_put(tables, settings, family, wanted, choice)) return 1;
   }
+  ps_give_back(tables, settings, family, backend, wanted);
   return 0;
 }
 
-// Makes the flow findable from the client's side. 0: all its sets are full of live flows.
+// Makes the flow findable from the client's side. 0: all its sets are full of live flows, and the
+// flow is gone.
 PS_CALL int ps_index_flow(const struct ps_tables *tables, const struct ps_settings *settings,
-                          int family, const struct ps_new_flow *wanted) {
-  if (!tables || !settings || !wanted) return 0;
-  return family == PS_IPV4 ? ps_index_flow_of(tables, settings, PS_IPV4, wanted)
-                           : ps_index_flow_of(tables, settings, PS_IPV6, wanted);
+                          int family, const struct ps_backend *backend,
+                          const struct ps_new_flow *wanted) {
+  if (!tables || !settings || !backend || !wanted) return 0;
+  return family == PS_IPV4 ? ps_index_flow_of(tables, settings, PS_IPV4, backend, wanted)
+                           : ps_index_flow_of(tables, settings, PS_IPV6, backend, wanted);
 }
 
 // The same client opens the flow that was met as `word` to the same backend anew: place and port
@@ -233,20 +261,15 @@ PS_INLINE void ps_reopen_flow(struct ps_flow *flow, __u64 word, __u32 now) {
   }
 }
 
-// The client's new flow, found by its place (ps_new_flow_place), or why there is none (enum
+// The client's new flow, whose source port is in `wanted` then, or why there is none (enum
 // ps_reason). When two processors open the same flow at once, each makes its own: the client's next
-// packet goes by the one that the index names first, the other stays half-open and gives way.
+// packet goes by the one that the index names, the other stays half-open and gives way.
 PS_CALL int ps_create_flow(const struct ps_tables *tables, const struct ps_settings *settings,
                            int family, const struct ps_backend *backend,
                            struct ps_new_flow *wanted) {
   if (!tables || !settings || !backend || !wanted) return PS_REASON_tables_unreadable;
   const enum ps_reason reason = ps_place_flow(tables, settings, family, backend, wanted);
   if (reason) return reason;
-  struct ps_flow *flow = ps_flow_at(tables, family, ps_new_flow_place(family, wanted));
-  if (!flow) return PS_REASON_tables_unreadable;
-  if (!ps_index_flow(tables, settings, family, wanted)) {
-    ps_free_flow(flow, ps_flow_load(&flow->word));
-    return PS_REASON_flow_table_full;
-  }
-  return PS_REASON_NONE;
+  return ps_index_flow(tables, settings, family, backend, wanted) ? PS_REASON_NONE
+                                                                  : PS_REASON_flow_table_full;
 }

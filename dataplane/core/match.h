@@ -11,14 +11,13 @@ struct ps_route {
   const struct ps_settings *settings;
   const struct ps_service *service;
   const struct ps_backend *backend;
-  struct ps_flow *flow;
-  __u64 word;  // the flow's life as it was met
+  const struct ps_flow *flow;  // to the client
+  __u64 onward;                // to the backend: ps_index_entry.onward
   __u32 generation;
-  __u32 snat;        // place in settings->snat
+  __u32 snat;        // to the client: place in settings->snat
   __u32 interface;   // place in settings->interfaces where the packet came in
   __u16 service_id;  // 0: not known
   __u16 backend_id;
-  __u8 to_backend;
   __u8 is_new;
 };
 
@@ -60,13 +59,13 @@ PS_INLINE int ps_has_hops(int family, const struct ps_packet *packet) {
 PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
                                               const struct ps_frame *frame, int family,
                                               const struct ps_packet *packet,
-                                              struct ps_route *route) {
+                                              struct ps_route *route, int *to_backend) {
   const struct ps_control *control = ps_control_at(tables);
   if (!control) return PS_REASON_tables_unreadable;
   route->generation = *(const volatile __u32 *)&control->generation & 1;
   route->settings = ps_settings_at(tables, route->generation);
   if (!route->settings) return PS_REASON_tables_unreadable;
   if (!ps_find_interface(frame, packet, route)) return PS_REASON_not_ours;
-  route->to_backend = !ps_is_to_snat_port(family, packet, route);
+  *to_backend = !ps_is_to_snat_port(family, packet, route);
   return PS_REASON_NONE;
 }

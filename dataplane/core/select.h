@@ -26,6 +26,11 @@ PS_INLINE __u32 ps_service_hash(int family, const struct ps_address *vip, struct
   return (__u32)(ps_mix(hash) >> 32);
 }
 
+// Port, family and protocol of a service or a backend as they stand in memory, for one comparison.
+PS_INLINE __u32 ps_port_key(int family, struct ps_be16 port, __u8 protocol) {
+  return port.raw | ((__u32)family << 16) | ((__u32)protocol << 24);
+}
+
 // 0: none. The control plane places every service within PS_SERVICE_PROBES of its hash.
 PS_INLINE __u16 ps_find_service(const struct ps_tables *tables, __u32 generation, int family,
                                 const struct ps_address *vip, struct ps_be16 port, __u8 protocol) {
@@ -36,8 +41,8 @@ PS_INLINE __u16 ps_find_service(const struct ps_tables *tables, __u32 generation
     if (!id || *id == 0) return 0;
     const struct ps_service *service = ps_service_at(tables, generation, *id);
     if (!service) return 0;
-    if (ps_same16(service->port, port) && service->protocol == protocol &&
-        service->family == family && ps_same_address(family, &service->vip, vip)) {
+    if (ps_load32(&service->port) == ps_port_key(family, port, protocol) &&
+        ps_same_address(family, &service->vip, vip)) {
       return *id;
     }
   }

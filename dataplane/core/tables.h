@@ -12,7 +12,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 1
+#define PS_LAYOUT_VERSION 2
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -58,8 +58,9 @@ struct ps_settings {
   __u32 timeout_ticks[2][8];  // idle timeout by [0: TCP, 1: UDP][enum ps_flow_state]
   __u16 snat_port_first;
   __u16 snat_port_count;
-  __u8 snat_count[2];  // [0: IPv4, 1: IPv6]
-  __u8 reserved[10];
+  __u8 snat_count[2];      // [0: IPv4, 1: IPv6]
+  __u8 index_epoch_shift;  // an epoch of the flow index (flow_index.h) is 2^this ticks
+  __u8 reserved[9];
   struct ps_interface interfaces[PS_MAX_INTERFACES];
   struct ps_address snat[2][PS_MAX_SNAT_ADDRESSES];  // [0: IPv4, 1: IPv6]
 };
@@ -68,21 +69,21 @@ PS_SIZE_IS(struct ps_settings, 64 + 16 + 64 + 16 + 128 + 512);
 struct ps_service {
   struct ps_address vip;
   struct ps_address client_mask;  // the part of a client's address that is hashed
-  struct ps_be16 port;
-  __u8 family;        // enum ps_family; 0: no entry
-  __u8 protocol;      // enum ps_protocol
-  __u8 lookup_table;  // which of its pair: 0 or 1
+  struct ps_be16 port;            // with family and protocol, one word: ps_port_key
+  __u8 family;                    // enum ps_family; 0: no entry
+  __u8 protocol;                  // enum ps_protocol
+  __u8 lookup_table;              // which of its pair: 0 or 1
   __u8 reserved[27];
 };
 PS_SIZE_IS(struct ps_service, 64);
 
 struct ps_backend {
   struct ps_address address;
-  struct ps_be16 port;
-  __u8 family;    // enum ps_family; 0: no entry
-  __u8 protocol;  // enum ps_protocol
-  __u8 resolved;  // 0: the next hop below is not known
-  __u8 down;      // no service holds it healthy: UDP flows leave it
+  struct ps_be16 port;  // with family and protocol, one word: ps_port_key
+  __u8 family;          // enum ps_family; 0: no entry
+  __u8 protocol;        // enum ps_protocol
+  __u8 resolved;        // 0: the next hop below is not known
+  __u8 down;            // no service holds it healthy: UDP flows leave it
   __u8 reserved0[2];
   __u32 interface_index;  // where its frames leave
   __u32 ethernet[3];      // prepared: destination and source MAC, as they stand in memory
@@ -122,37 +123,56 @@ struct ps_flow6 {
 PS_SIZE_IS(struct ps_flow6, 64);
 
 // A flow stands in the set that its return tuple (backend, appliance address and port) hashes to.
-// Two cache lines.
-#define PS_FLOW4_WAYS 4
-#define PS_FLOW6_WAYS 2
-#define PS_FLOW_SET_BYTES 128
+// IPv4: one cache line, IPv6: two.
+#define PS_FLOW_WAYS 2
 
-struct ps_flow_set {
-  union {
-    struct ps_flow ipv4[PS_FLOW4_WAYS];
-    struct ps_flow6 ipv6[PS_FLOW6_WAYS];
-  };
+struct ps_flow_set4 {
+  struct ps_flow way[PS_FLOW_WAYS];
 };
-PS_SIZE_IS(struct ps_flow_set, PS_FLOW_SET_BYTES);
+PS_SIZE_IS(struct ps_flow_set4, 64);
 
-// From the client's tuple to its flow: a tag and the flow's place, plus one. A hint: the flow
-// itself is the truth, a word whose flow has ended is free. One cache line. The first word of a set
-// says whether the set was ever too full.
-#define PS_INDEX_WAYS 8
-#define PS_INDEX_PLACE_BITS 40
-#define PS_INDEX_SPILLED (1ULL << 39)
-
-struct ps_flow_index {
-  __u64 word[PS_INDEX_WAYS];
+struct ps_flow_set6 {
+  struct ps_flow6 way[PS_FLOW_WAYS];
 };
-PS_SIZE_IS(struct ps_flow_index, 64);
+PS_SIZE_IS(struct ps_flow_set6, 128);
 
-// Sets for a flow table of `entries` (nominal) flows: a fifth of the flow places and half of the
+// From the client's tuple to its flow, and what a packet of an established flow needs on its way to
+// the backend, so that it does not look at the flow. A hint: the flow is the truth, an entry whose
+// flow has ended is free. `onward` changes by compare-and-swap only: bits 0 to 15 the source port,
+// 16 to 31 the backend, 32 to 35 the place of the source address, 36 to 39 flags (flow_index.h), 40
+// to 63 the tick at which the flow was last looked at. Without a backend the entry is free.
+// `client`: bits 0 to 15 the service, 16 to 31 the client's port, 32 to 63 its address (IPv6: bits
+// of its tuple's hash), both as wire words.
+struct ps_index_entry {
+  __u64 onward;
+  __u64 client;
+};
+PS_SIZE_IS(struct ps_index_entry, 16);
+
+struct ps_index_entry6 {
+  struct ps_index_entry entry;
+  struct ps_address client;
+};
+PS_SIZE_IS(struct ps_index_entry6, 32);
+
+// IPv4: one cache line, IPv6: two.
+#define PS_INDEX_WAYS 4
+
+struct ps_index_set4 {
+  struct ps_index_entry way[PS_INDEX_WAYS];
+};
+PS_SIZE_IS(struct ps_index_set4, 64);
+
+struct ps_index_set6 {
+  struct ps_index_entry6 way[PS_INDEX_WAYS];
+};
+PS_SIZE_IS(struct ps_index_set6, 128);
+
+// For a flow table of `entries` (nominal) flows: a fifth of the flow places and a third of the
 // index stay free, so that a table with `entries` live flows still finds a place for nearly every
-// newcomer. Bytes for each flow: IPv4 1.25 x 32 + 16 = 56, IPv6 1.25 x 64 + 16 = 96.
-#define PS_INDEX_SETS(entries) ((entries) / 4)
-#define PS_FLOW4_SETS(entries) ((entries) / 16 * 5)
-#define PS_FLOW6_SETS(entries) ((entries) / 8 * 5)
+// newcomer. Bytes for each flow: IPv4 1.25 x 32 + 1.5 x 16 = 64, IPv6 1.25 x 64 + 1.5 x 32 = 128.
+#define PS_FLOW_SETS(entries) ((entries) / 8 * 5)
+#define PS_INDEX_SETS(entries) ((entries) / 8 * 3)
 
 // Written by one worker each, read by the control plane.
 struct ps_traffic {

@@ -29,80 +29,101 @@ PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *
          PS_HANDSHAKE_WINDOW;
 }
 
-// A client that has a flow may be given another one: when it opens again what is half-open or
-// closing, and when its UDP flow leads to a backend that is down. Without a backend (nothing: it is
-// not in the tables any more) every opening packet moves. Anything else stays where it is.
-PS_INLINE int ps_may_move(const struct ps_packet *packet, const struct ps_backend *backend,
-                          __u64 word) {
-  if (packet->protocol == PS_UDP) return !backend || backend->down;
-  return ps_is_opening(packet) && (!backend || ps_flow_state(word) != PS_FLOW_ESTABLISHED);
+// UDP has no connection that a backend's failure would end: its flow goes elsewhere.
+PS_INLINE int ps_leaves(const struct ps_packet *packet, const struct ps_backend *backend) {
+  return packet->protocol == PS_UDP && backend->down;
 }
 
+// A client that has a flow may be given another one: when it opens again what is half-open or
+// closing, and when its UDP flow leads to a backend that is down. Anything else stays where it is.
+PS_INLINE int ps_may_move(const struct ps_packet *packet, const struct ps_backend *backend,
+                          __u64 word) {
+  return ps_leaves(packet, backend) || (packet->protocol == PS_TCP && ps_is_opening(packet) &&
+                                        ps_flow_state(word) != PS_FLOW_ESTABLISHED);
+}
+
+// Whether the packet can change nothing in an established flow.
+PS_INLINE int ps_is_plain(const struct ps_packet *packet) {
+  return (packet->tcp_flags & (PS_TCP_SYN | PS_TCP_RST | PS_TCP_FIN)) == 0;
+}
+
+// A client's packet whose flow is not known to be established: what is looked at, and found.
+struct ps_meeting {
+  struct ps_flow *flow;  // 0: none
+  __u64 word;            // its life as it was met
+  const struct ps_backend *backend;
+};
+
 PS_INLINE void ps_go_on(const struct ps_frame *frame, const struct ps_packet *packet,
-                        struct ps_route *route) {
-  struct ps_flow *flow = route->flow;
-  route->backend_id = flow->backend;
-  route->snat = ps_flow_snat(route->word);
-  ps_follow_client(flow, ps_client_hop(packet, route->interface));
-  ps_flow_update(flow, route->word, frame->now_ticks, 1, packet->tcp_flags,
-                 ps_confirms(packet, flow));
+                        const struct ps_route *route, const struct ps_known_flow *known,
+                        const struct ps_meeting *met) {
+  ps_follow_client(met->flow, ps_client_hop(packet, route->interface));
+  const __u64 word = ps_flow_update(met->flow, met->word, frame->now_ticks, 1, packet->tcp_flags,
+                                    ps_confirms(packet, met->flow));
+  ps_index_note(known, ps_is_plain(packet) && ps_flow_state(word) == PS_FLOW_ESTABLISHED);
 }
 
 // A client opens what it has: closing, it begins anew; half-open, its SYN came again. A datagram
 // comes here when its backend is down and chosen all the same: it goes on.
 PS_INLINE void ps_keep_flow(const struct ps_frame *frame, const struct ps_packet *packet,
+                            const struct ps_known_flow *known, const struct ps_meeting *met,
                             struct ps_route *route) {
-  ps_follow_client(route->flow, ps_client_hop(packet, route->interface));
-  if (ps_flow_state(route->word) == PS_FLOW_CLOSING) {
+  ps_follow_client(met->flow, ps_client_hop(packet, route->interface));
+  ps_index_note(known, 0);
+  if (ps_flow_state(met->word) == PS_FLOW_CLOSING) {
     route->is_new = 1;
-    ps_reopen_flow(route->flow, route->word, frame->now_ticks);
+    ps_reopen_flow(met->flow, met->word, frame->now_ticks);
   } else {
-    ps_flow_update(route->flow, route->word, frame->now_ticks, 1, packet->tcp_flags,
+    ps_flow_update(met->flow, met->word, frame->now_ticks, 1, packet->tcp_flags,
                    packet->protocol == PS_UDP);
   }
+}
+
+// A new flow to the backend `selected`.
+PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *tables, int family,
+                                                   const struct ps_packet *packet,
+                                                   const struct ps_known_flow *known,
+                                                   __u16 selected, const struct ps_backend *backend,
+                                                   struct ps_route *route) {
+  const struct ps_tuple tuple = ps_tuple_of(packet);
+  struct ps_new_flow wanted = {};
+  wanted.client.word[0] = packet->source->word[0];
+  if (family == PS_IPV6) wanted.client = *packet->source;
+  wanted.client_hash = known->hash;
+  wanted.client_key = ps_index_key(family, &tuple, known->hash);
+  wanted.client_hop = ps_client_hop(packet, route->interface);
+  wanted.now = known->now;
+  wanted.generation = route->generation;
+  wanted.client_port = tuple.remote_port;
+  wanted.service = route->service_id;
+  wanted.backend = selected;
+  wanted.protocol = packet->protocol;
+  const int reason = ps_create_flow(tables, route->settings, family, backend, &wanted);
+  route->is_new = 1;
+  route->onward = ps_onward(wanted.snat_port, selected, wanted.snat, 0);
+  return (enum ps_reason)reason;
 }
 
 // A flow for a client that opens one: its old one made new when it leads to the same backend, else
 // one to the backend that its address selects.
 PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables,
                                                   const struct ps_frame *frame, int family,
-                                                  const struct ps_packet *packet, __u64 hash,
+                                                  const struct ps_packet *packet,
+                                                  const struct ps_known_flow *known,
+                                                  const struct ps_meeting *met,
                                                   struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
   const __u16 selected = ps_select_backend(tables, settings, family, route->service_id,
                                            route->service, packet->source);
-  if (route->flow && (selected == 0 || selected != route->flow->backend)) {
-    ps_free_flow(route->flow, route->word);
-    route->flow = 0;
-  }
+  const int stays = met->flow && selected == ps_onward_backend(known->onward);
+  if (met->flow && !stays) ps_free_flow(met->flow, met->word);
   if (!selected) return PS_REASON_no_backend;
-  route->backend_id = selected;
-  route->backend = ps_backend_at(tables, route->generation, selected);
-  if (!route->backend || route->backend->family != family) return PS_REASON_backend_gone;
-  if (!route->backend->resolved) return PS_REASON_backend_unresolved;
+  const struct ps_backend *backend = ps_backend_at(tables, route->generation, selected);
+  if (!backend || backend->family != family) return PS_REASON_backend_gone;
+  if (!backend->resolved) return PS_REASON_backend_unresolved;
   if (settings->snat_count[family == PS_IPV6] == 0) return PS_REASON_no_snat_address;
-
-  if (route->flow) {
-    ps_keep_flow(frame, packet, route);
-  } else {
-    route->is_new = 1;
-    struct ps_new_flow wanted = {};
-    wanted.client.word[0] = packet->source->word[0];
-    if (family == PS_IPV6) wanted.client = *packet->source;
-    wanted.client_hash = hash;
-    wanted.client_hop = ps_client_hop(packet, route->interface);
-    wanted.now = frame->now_ticks;
-    wanted.generation = route->generation;
-    wanted.client_port = packet->udp->source_port;
-    wanted.service = route->service_id;
-    wanted.backend = selected;
-    wanted.protocol = packet->protocol;
-    const int reason = ps_create_flow(tables, settings, family, route->backend, &wanted);
-    if (reason) return (enum ps_reason)reason;
-    route->flow = ps_flow_at(tables, family, ps_new_flow_place(family, &wanted));
-    if (!route->flow) return PS_REASON_tables_unreadable;
-  }
-  route->snat = ps_flow_snat(ps_flow_load(&route->flow->word));
+  if (!stays) return ps_begin_flow(tables, family, packet, known, selected, backend, route);
+  ps_keep_flow(frame, packet, known, met, route);
   return PS_REASON_NONE;
 }
 
@@ -117,57 +138,69 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_find_vip(const struct ps_tables *tables,
   return route->service ? PS_REASON_NONE : PS_REASON_tables_unreadable;
 }
 
+// The flow that the client's index entry leads to goes on, or another one begins.
+PS_MUST_USE PS_INLINE enum ps_reason ps_meet_flow(const struct ps_tables *tables,
+                                                  const struct ps_frame *frame, int family,
+                                                  const struct ps_packet *packet,
+                                                  const struct ps_known_flow *known,
+                                                  struct ps_route *route) {
+  struct ps_meeting met = {};
+  if (known->entry) {
+    met.backend = ps_backend_at(tables, route->generation, ps_onward_backend(known->onward));
+    if (met.backend && met.backend->family != family) met.backend = 0;
+    met.flow = ps_flow_of_entry(tables, route->settings, route->generation, family, known->entry,
+                                known->onward, frame->now_ticks, &met.word);
+  }
+  if (met.flow && met.backend && !ps_may_move(packet, met.backend, met.word)) {
+    ps_go_on(frame, packet, route, known, &met);
+    const struct ps_known_flow in_memory = *known;  // only here, not for every packet
+    ps_index_keep_spilled(tables, route->settings, family, &in_memory);
+    return PS_REASON_NONE;
+  }
+  if (!ps_is_opening(packet)) {
+    return known->entry && !met.backend ? PS_REASON_backend_gone : PS_REASON_no_flow;
+  }
+  return ps_open_flow(tables, frame, family, packet, known, &met, route);
+}
+
+// Whether the packet may go on by its index entry, without a look at the flow.
+PS_INLINE int ps_is_steady(const struct ps_tables *tables, const struct ps_frame *frame,
+                           const struct ps_packet *packet, const struct ps_route *route,
+                           const struct ps_known_flow *known) {
+  if (!ps_onward_is_steady(known->onward, frame->now_ticks) || !ps_is_plain(packet)) return 0;
+  if (packet->protocol == PS_TCP) return 1;
+  const struct ps_backend *backend =
+      ps_backend_at(tables, route->generation, ps_onward_backend(known->onward));
+  return backend && !ps_leaves(packet, backend);
+}
+
+// From a client's packet to its service, and onward.
 PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tables,
                                                      const struct ps_frame *frame, int family,
                                                      const struct ps_packet *packet,
                                                      struct ps_route *route) {
   const struct ps_tuple tuple = ps_tuple_of(packet);
-  const __u64 hash = ps_tuple_hash(route->settings, family, &tuple);
   struct ps_known_flow known = {};
-  ps_find_clients_flow(tables, route->settings, route->generation, family, &tuple, hash,
-                       frame->now_ticks, &known);
-  if (PS_LIKELY(known.flow)) {
-    route->flow = known.flow;
-    route->word = known.word;
+  known.hash = ps_tuple_hash(route->settings, family, &tuple);
+  known.now = frame->now_ticks;
+  ps_find_client(tables, route->settings, route->generation, family, &tuple, &known);
+  if (PS_LIKELY(known.entry)) {
     route->service = known.service;
-    route->service_id = known.flow->service;
-    if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
-    route->backend = ps_backend_at(tables, route->generation, known.flow->backend);
-    if (route->backend && route->backend->family != family) route->backend = 0;
-    if (PS_LIKELY(!ps_may_move(packet, route->backend, route->word))) {
-      if (!route->backend) return PS_REASON_backend_gone;
-      if (!route->backend->resolved) return PS_REASON_backend_unresolved;
-      ps_go_on(frame, packet, route);
-      return PS_REASON_NONE;
-    }
+    route->service_id = (__u16)known.client;
+    route->onward = known.onward;
   } else {
     const enum ps_reason reason = ps_find_vip(tables, family, packet, route);
     if (reason) return reason;
-    if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
-    if (!ps_is_opening(packet)) return PS_REASON_no_flow;
   }
-  return ps_open_flow(tables, frame, family, packet, hash, route);
-}
-
-// Whether the flow's return tuple is the packet's own: from this backend to this port of ours.
-PS_INLINE int ps_is_answer_of(const struct ps_flow *flow, int family,
-                              const struct ps_packet *packet, const struct ps_backend *backend) {
-  return ps_same16(flow->snat_port, packet->udp->destination_port) &&
-         ps_same16(backend->port, packet->udp->source_port) &&
-         backend->protocol == packet->protocol && backend->family == family &&
-         ps_same_address(family, &backend->address, packet->source);
-}
-
-// The way of the set to look at first: the only one with the packet's port, found without a branch.
-PS_INLINE __u32 ps_likely_way(int family, struct ps_flow_set *set, struct ps_be16 port) {
-  __u32 likely = 0;
-  PS_UNROLL
-  for (__u32 way = 0; way < ps_flow_ways(family); way++) {
-    const struct ps_flow *flow = ps_flow_way(set, family, way);
-    likely |= way & (0 - (__u32)ps_is_zero(flow->snat_port.raw ^ port.raw));
+  if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
+  if (!PS_LIKELY(ps_is_steady(tables, frame, packet, route, &known))) {
+    const enum ps_reason reason = ps_meet_flow(tables, frame, family, packet, &known, route);
+    if (reason) return reason;
   }
-  PS_OPAQUE(likely);  // else the compiler drops ps_flow_way's mask, which the BPF verifier needs
-  return likely;
+  route->backend_id = ps_onward_backend(route->onward);
+  route->backend = ps_backend_at(tables, route->generation, route->backend_id);
+  if (!route->backend || route->backend->family != family) return PS_REASON_backend_gone;
+  return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
 }
 
 PS_INLINE void ps_note_answer(const struct ps_frame *frame, const struct ps_packet *packet,
@@ -179,23 +212,34 @@ PS_INLINE void ps_note_answer(const struct ps_frame *frame, const struct ps_pack
   ps_flow_update(flow, word, frame->now_ticks, 0, packet->tcp_flags, 0);
 }
 
+// Whether the flow's return tuple is the packet's own: from this backend to this port of ours.
+PS_INLINE int ps_is_answer_of(const struct ps_flow *flow, int family,
+                              const struct ps_packet *packet, const struct ps_backend *backend) {
+  return ps_same16(flow->snat_port, packet->udp->destination_port) &&
+         ps_load32(&backend->port) ==
+             ps_port_key(family, packet->udp->source_port, packet->protocol) &&
+         ps_same_address(family, &backend->address, packet->source);
+}
+
 // Whether the packet belongs to the flow in that way of the set; then the route is known.
 PS_INLINE int ps_answers_way(const struct ps_tables *tables, const struct ps_frame *frame,
-                             int family, const struct ps_packet *packet, struct ps_flow_set *set,
+                             int family, const struct ps_packet *packet, struct ps_flow *set,
                              __u32 way, struct ps_route *route) {
   struct ps_flow *flow = ps_flow_way(set, family, way);
   const __u64 word = ps_flow_load(&flow->word);
+  const int steady = ps_flow_is_steady(word, frame->now_ticks);
   if (ps_flow_snat(word) != route->snat ||
-      !ps_flow_is_live(route->settings, word, frame->now_ticks)) {
+      !(steady || ps_flow_is_live(route->settings, word, frame->now_ticks))) {
     return 0;
   }
   const struct ps_backend *backend = ps_backend_at(tables, route->generation, flow->backend);
   if (!backend || !ps_is_answer_of(flow, family, packet, backend)) return 0;
   route->flow = flow;
-  route->word = word;
-  route->backend = backend;
   route->backend_id = flow->backend;
   route->service_id = flow->service;
+  if (!PS_LIKELY(steady && ps_is_plain(packet)) && ps_has_hops(family, packet)) {
+    ps_note_answer(frame, packet, flow, word);
+  }
   return 1;
 }
 
@@ -204,29 +248,14 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_answer(const struct ps_tables *tab
                                                      const struct ps_packet *packet,
                                                      struct ps_route *route) {
   const struct ps_tuple tuple = ps_tuple_of(packet);
-  const __u64 hash = ps_tuple_hash(route->settings, family, &tuple);
-  struct ps_flow_set *set =
-      ps_flow_set_at(tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables, family)));
+  struct ps_flow *set = ps_flow_set_of(tables, route->settings, family, &tuple);
   if (!set) return PS_REASON_tables_unreadable;
-  const __u32 likely = ps_likely_way(family, set, packet->udp->destination_port);
-  if (!ps_answers_way(tables, frame, family, packet, set, likely, route)) {
-    for (__u32 way = 0; way < ps_flow_ways(family) && !route->flow; way++) {
-      ps_answers_way(tables, frame, family, packet, set, way, route);
-    }
-    if (!route->flow) return PS_REASON_no_flow;
+  const __u32 likely = ps_likely_way(set, family, tuple.local_port);
+  if (!PS_LIKELY(ps_answers_way(tables, frame, family, packet, set, likely, route)) &&
+      !ps_answers_way(tables, frame, family, packet, set, likely ^ 1, route)) {
+    return PS_REASON_no_flow;
   }
   route->service = ps_service_at(tables, route->generation, route->service_id);
   if (!route->service || route->service->family != family) return PS_REASON_no_flow;
-  if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
-  ps_note_answer(frame, packet, route->flow, route->word);
-  return PS_REASON_NONE;
-}
-
-// Finds or makes the packet's flow, its service and its backend.
-PS_MUST_USE PS_INLINE enum ps_reason ps_track(const struct ps_tables *tables,
-                                              const struct ps_frame *frame, int family,
-                                              const struct ps_packet *packet,
-                                              struct ps_route *route) {
-  return route->to_backend ? ps_track_client(tables, frame, family, packet, route)
-                           : ps_track_answer(tables, frame, family, packet, route);
+  return ps_has_hops(family, packet) ? PS_REASON_NONE : PS_REASON_ttl_expired;
 }

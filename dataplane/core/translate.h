@@ -6,7 +6,7 @@
 #pragma once
 
 #include "dataplane/core/checksum.h"
-#include "dataplane/core/flow.h"
+#include "dataplane/core/flow_index.h"
 #include "dataplane/core/match.h"
 
 // Where a packet is sent on: its new addresses, ports and MACs, and the interface it leaves by.
@@ -19,14 +19,10 @@ struct ps_destination {
   __u32 interface_index;
 };
 
-PS_INLINE const struct ps_address *ps_snat(int family, const struct ps_route *route) {
-  return &route->settings->snat[family == PS_IPV6][route->snat & (PS_MAX_SNAT_ADDRESSES - 1)];
-}
-
 PS_INLINE void ps_towards_backend(int family, const struct ps_route *route,
                                   struct ps_destination *next) {
-  next->from = ps_snat(family, route);
-  next->from_port = route->flow->snat_port;
+  next->from = &route->settings->snat[family == PS_IPV6][ps_onward_snat(route->onward)];
+  next->from_port = ps_onward_port(route->onward);
   next->to = &route->backend->address;
   next->to_port = route->backend->port;
   for (int i = 0; i < 3; i++) next->ethernet[i] = route->backend->ethernet[i];
@@ -66,18 +62,16 @@ PS_INLINE void ps_update_transport_checksum(int family, const struct ps_packet *
   *field = checksum;
 }
 
-// Time to live and the IPv4 header's checksum. The TTL is the low byte in memory of its checksummed
-// word.
+// Time to live and the IPv4 header's checksum. The TTL is the low byte of its checksummed word, as
+// words are added here: one less is 0xfffe more, in one's complement.
 PS_INLINE void ps_spend_hop(int family, const struct ps_packet *packet, __u64 address_change) {
   if (family == PS_IPV6) {
     packet->ipv6->hop_limit--;
     return;
   }
   struct ps_ipv4 *ip = packet->ipv4;
-  const __u16 before = (__u16)(ip->ttl | (ip->protocol << 8));
   ip->ttl--;
-  const __u16 after = (__u16)(before - 1);
-  ip->checksum = ps_sum_end(ps_sum_begin(ip->checksum) + address_change + (__u16)~before + after);
+  ip->checksum = ps_sum_end(ps_sum_begin(ip->checksum) + address_change + 0xfffe);
 }
 
 PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
@@ -101,10 +95,10 @@ PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
 }
 
 // Rewrites the packet in place; answers the index of the interface that it leaves by.
-PS_INLINE __u32 ps_translate(int family, const struct ps_packet *packet,
+PS_INLINE __u32 ps_translate(int family, int to_backend, const struct ps_packet *packet,
                              const struct ps_route *route) {
   struct ps_destination next;
-  if (route->to_backend) {
+  if (to_backend) {
     ps_towards_backend(family, route, &next);
   } else {
     ps_towards_client(family, route, &next);

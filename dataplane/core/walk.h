@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
 //
-//   ps_frame_family -> ps_parse -> ps_match -> ps_track -> ps_translate, ps_count -> verdict
+//   ps_frame_family -> ps_parse -> ps_match -> ps_track_client or ps_track_answer -> ps_count,
+//   ps_translate -> verdict
 //
 // Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_translate
 // its bytes are untouched.
@@ -33,13 +34,13 @@ PS_INLINE enum ps_action ps_action_of(enum ps_reason reason) {
   }
 }
 
-PS_INLINE void ps_count_traffic(struct ps_traffic *traffic, const struct ps_packet *packet,
-                                const struct ps_route *route) {
+PS_INLINE void ps_count_traffic(struct ps_traffic *traffic, int to_backend,
+                                const struct ps_packet *packet, const struct ps_route *route) {
   if (!traffic) return;
-  if (route->to_backend) {
+  if (to_backend) {
     traffic->packets_to_backend++;
     traffic->bytes_to_backend += packet->ip_bytes;
-    traffic->new_flows += route->is_new;
+    if (route->is_new) traffic->new_flows++;
   } else {
     traffic->packets_to_client++;
     traffic->bytes_to_client += packet->ip_bytes;
@@ -47,33 +48,47 @@ PS_INLINE void ps_count_traffic(struct ps_traffic *traffic, const struct ps_pack
 }
 
 PS_INLINE void ps_count(const struct ps_tables *tables, const struct ps_frame *frame,
-                        const struct ps_packet *packet, const struct ps_route *route) {
-  ps_count_traffic(ps_service_traffic_at(tables, frame->worker, route->service_id), packet, route);
-  ps_count_traffic(ps_backend_traffic_at(tables, frame->worker, route->backend_id), packet, route);
+                        int to_backend, const struct ps_packet *packet,
+                        const struct ps_route *route) {
+  ps_count_traffic(ps_service_traffic_at(tables, frame->worker, route->service_id), to_backend,
+                   packet, route);
+  ps_count_traffic(ps_backend_traffic_at(tables, frame->worker, route->backend_id), to_backend,
+                   packet, route);
 }
 
-PS_INLINE void ps_count_reason(const struct ps_tables *tables, const struct ps_frame *frame,
-                               __u16 service_id, enum ps_reason reason) {
+PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables,
+                                                  const struct ps_frame *frame, __u16 service_id,
+                                                  enum ps_reason reason) {
   struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, service_id);
   if (counts) counts->count[reason & (PS_REASON_SLOTS - 1)]++;
+  const struct ps_verdict verdict = {ps_action_of(reason), reason, 0};
+  return verdict;
+}
+
+// The rest of the walk for one family and one direction: both are constants where it is inlined.
+PS_MUST_USE PS_INLINE struct ps_verdict ps_forward(const struct ps_tables *tables,
+                                                   const struct ps_frame *frame, int family,
+                                                   int to_backend, const struct ps_packet *packet,
+                                                   struct ps_route *route) {
+  const enum ps_reason reason = to_backend ? ps_track_client(tables, frame, family, packet, route)
+                                           : ps_track_answer(tables, frame, family, packet, route);
+  if (reason) return ps_refuse(tables, frame, route->service_id, reason);
+  ps_count(tables, frame, to_backend, packet, route);
+  const __u32 out = ps_translate(family, to_backend, packet, route);
+  const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out};
+  return verdict;
 }
 
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *tables,
                                                        const struct ps_frame *frame, int family) {
   struct ps_packet packet = {};
   struct ps_route route = {};
+  int to_backend = 0;
   enum ps_reason reason = ps_parse(frame, family, &packet);
-  if (!reason) reason = ps_match(tables, frame, family, &packet, &route);
-  if (!reason) reason = ps_track(tables, frame, family, &packet, &route);
-
-  struct ps_verdict verdict = {ps_action_of(reason), reason, 0};
-  if (reason) {
-    ps_count_reason(tables, frame, route.service_id, reason);
-    return verdict;
-  }
-  ps_count(tables, frame, &packet, &route);
-  verdict.interface_index = ps_translate(family, &packet, &route);
-  return verdict;
+  if (!reason) reason = ps_match(tables, frame, family, &packet, &route, &to_backend);
+  if (reason) return ps_refuse(tables, frame, 0, reason);
+  return to_backend ? ps_forward(tables, frame, family, 1, &packet, &route)
+                    : ps_forward(tables, frame, family, 0, &packet, &route);
 }
 
 // One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.

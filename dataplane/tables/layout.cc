@@ -45,8 +45,8 @@ std::vector<TableLayout> table_layouts(const TableSizes& sizes, uint32_t workers
       layout<&ps_tables::lookup_tables>("lookup_tables", 2 * services),
       layout<&ps_tables::flow_index4>("flow_index4", PS_INDEX_SETS(entries)),
       layout<&ps_tables::flow_index6>("flow_index6", PS_INDEX_SETS(entries)),
-      layout<&ps_tables::flows4>("flows4", PS_FLOW4_SETS(entries)),
-      layout<&ps_tables::flows6>("flows6", PS_FLOW6_SETS(entries)),
+      layout<&ps_tables::flows4>("flows4", PS_FLOW_SETS(entries)),
+      layout<&ps_tables::flows6>("flows6", PS_FLOW_SETS(entries)),
       layout<&ps_tables::service_traffic>("service_traffic", workers * services),
       layout<&ps_tables::backend_traffic>("backend_traffic", workers * backends),
       layout<&ps_tables::reasons>("reasons", workers * services),
@@ -58,8 +58,7 @@ ps_tables unplaced_tables(const TableSizes& sizes, uint32_t workers) {
   tables.max_services = sizes.max_services;
   tables.max_backends = sizes.max_backends;
   tables.index_sets = PS_INDEX_SETS(sizes.flow_table_entries);
-  tables.flow4_sets = PS_FLOW4_SETS(sizes.flow_table_entries);
-  tables.flow6_sets = PS_FLOW6_SETS(sizes.flow_table_entries);
+  tables.flow_sets = PS_FLOW_SETS(sizes.flow_table_entries);
   tables.workers = workers;
   return tables;
 }

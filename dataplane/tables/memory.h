@@ -15,10 +15,10 @@ struct ps_tables {
   struct ps_service* services;            // [generation][max_services]
   struct ps_backend* backends;            // [generation][max_backends]
   struct ps_lookup_table* lookup_tables;  // [max_services][2]
-  struct ps_flow_index* flow_index4;
-  struct ps_flow_index* flow_index6;
-  struct ps_flow_set* flows4;
-  struct ps_flow_set* flows6;
+  struct ps_index_set4* flow_index4;
+  struct ps_index_set6* flow_index6;
+  struct ps_flow_set4* flows4;
+  struct ps_flow_set6* flows6;
   struct ps_traffic* service_traffic;  // [worker][max_services]
   struct ps_traffic* backend_traffic;  // [worker][max_backends]
   struct ps_reason_counts* reasons;    // [worker][max_services]
@@ -26,8 +26,7 @@ struct ps_tables {
   __u32 max_services;
   __u32 max_backends;
   __u32 index_sets;
-  __u32 flow4_sets;
-  __u32 flow6_sets;
+  __u32 flow_sets;
   __u32 workers;
 };
 
@@ -72,24 +71,28 @@ PS_INLINE struct ps_lookup_table* ps_lookup_table_at(const struct ps_tables* tab
   return tables->lookup_tables + service * 2 + which;
 }
 
+PS_INLINE __u32 ps_flow_sets(const struct ps_tables* tables) {
+  return tables->flow_sets;
+}
+
+PS_INLINE struct ps_flow_set4* ps_flow_set4_at(const struct ps_tables* tables, __u32 set) {
+  return set < tables->flow_sets ? tables->flows4 + set : nullptr;
+}
+
+PS_INLINE struct ps_flow_set6* ps_flow_set6_at(const struct ps_tables* tables, __u32 set) {
+  return set < tables->flow_sets ? tables->flows6 + set : nullptr;
+}
+
 PS_INLINE __u32 ps_index_sets(const struct ps_tables* tables) {
   return tables->index_sets;
 }
 
-PS_INLINE struct ps_flow_index* ps_index_set_at(const struct ps_tables* tables, int family,
-                                                __u32 set) {
-  if (set >= tables->index_sets) return nullptr;
-  return (family == PS_IPV4 ? tables->flow_index4 : tables->flow_index6) + set;
+PS_INLINE struct ps_index_set4* ps_index_set4_at(const struct ps_tables* tables, __u32 set) {
+  return set < tables->index_sets ? tables->flow_index4 + set : nullptr;
 }
 
-PS_INLINE __u32 ps_flow_sets(const struct ps_tables* tables, int family) {
-  return family == PS_IPV4 ? tables->flow4_sets : tables->flow6_sets;
-}
-
-PS_INLINE struct ps_flow_set* ps_flow_set_at(const struct ps_tables* tables, int family,
-                                             __u32 set) {
-  if (set >= ps_flow_sets(tables, family)) return nullptr;
-  return (family == PS_IPV4 ? tables->flows4 : tables->flows6) + set;
+PS_INLINE struct ps_index_set6* ps_index_set6_at(const struct ps_tables* tables, __u32 set) {
+  return set < tables->index_sets ? tables->flow_index6 + set : nullptr;
 }
 
 PS_INLINE struct ps_traffic* ps_service_traffic_at(const struct ps_tables* tables, __u32 worker,

@@ -76,13 +76,11 @@ CounterSnapshot read_counters(const ps_tables& tables) {
 FlowSnapshot read_flows(const ps_tables& tables, uint32_t now_ticks) {
   FlowSnapshot snapshot;
   const ps_settings& settings = published_settings(tables);
-  for (uint32_t set = 0; set < tables.flow4_sets; set++) {
-    for (const ps_flow& flow : tables.flows4[set].ipv4) {
+  for (uint32_t set = 0; set < tables.flow_sets; set++) {
+    for (const ps_flow& flow : tables.flows4[set].way) {
       count_flow(snapshot, settings, flow, now_ticks);
     }
-  }
-  for (uint32_t set = 0; set < tables.flow6_sets; set++) {
-    for (const ps_flow6& flow : tables.flows6[set].ipv6) {
+    for (const ps_flow6& flow : tables.flows6[set].way) {
       count_flow(snapshot, settings, flow.flow, now_ticks);
     }
   }

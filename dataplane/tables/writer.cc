@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "dataplane/core/walk.h"
@@ -34,6 +35,11 @@ void write_timeouts(ps_settings& to, const ForwardingSettings& from) {
   tcp[PS_FLOW_CLOSING] = ticks(from.tcp_closing_timeout);
   udp[PS_FLOW_CLAIMED] = udp[PS_FLOW_HALF_OPEN] = ticks(from.udp_half_open_timeout);
   udp[PS_FLOW_ESTABLISHED] = udp[PS_FLOW_CLOSING] = ticks(from.udp_established_timeout);
+  uint32_t longest = 0;
+  for (const auto& timeouts : to.timeout_ticks) {
+    longest = std::max(longest, *std::max_element(std::begin(timeouts), std::end(timeouts)));
+  }
+  to.index_epoch_shift = static_cast<uint8_t>(std::bit_width(longest));
 }
 
 ps_settings to_table(const ForwardingSettings& from,

@@ -25,8 +25,7 @@ void size_constants(ReadOnlyData& rodata, const TableSizes& sizes) {
   rodata.max_services = numbers.max_services;
   rodata.max_backends = numbers.max_backends;
   rodata.index_sets = numbers.index_sets;
-  rodata.flow4_sets = numbers.flow4_sets;
-  rodata.flow6_sets = numbers.flow6_sets;
+  rodata.flow_sets = numbers.flow_sets;
   rodata.jiffy_ns = jiffy_ns();
 }
 

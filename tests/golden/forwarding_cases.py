@@ -344,6 +344,7 @@ def rewrites():
 
         case = Case(f"{kind(protocol, family)}: the way back follows the client's router", w)
         open_connection(case, t)
+        case.wait(2000)  # an established flow is looked at every two seconds
         moved = replace(t, router="02:00:00:00:00:02")
         case.request(moved, acknowledgement=901)
         case.answer(moved)

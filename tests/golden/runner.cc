@@ -71,16 +71,19 @@ std::string moved(const Counters& before, const Counters& after) {
 void age_flows(const ps_tables& tables, std::chrono::milliseconds advance) {
   const auto ticks =
       static_cast<uint32_t>(static_cast<uint64_t>(advance.count()) * 1'000'000 >> PS_TICK_SHIFT);
+  const auto age_entry = [&](ps_index_entry& entry) { entry.onward -= uint64_t{ticks} << 40; };
   const auto age = [&](ps_flow& flow) {
     if (ps_flow_state(flow.word) == PS_FLOW_FREE) return;
     const uint32_t tick = ps_flow_tick(flow.word) - ticks;
     flow.word = (flow.word & ~0xffffffffull) | tick;
   };
-  for (uint32_t set = 0; set < tables.flow4_sets; set++) {
-    for (ps_flow& flow : tables.flows4[set].ipv4) age(flow);
+  for (uint32_t set = 0; set < tables.flow_sets; set++) {
+    for (ps_flow& flow : tables.flows4[set].way) age(flow);
+    for (ps_flow6& flow : tables.flows6[set].way) age(flow.flow);
   }
-  for (uint32_t set = 0; set < tables.flow6_sets; set++) {
-    for (ps_flow6& flow : tables.flows6[set].ipv6) age(flow.flow);
+  for (uint32_t set = 0; set < tables.index_sets; set++) {
+    for (ps_index_entry& entry : tables.flow_index4[set].way) age_entry(entry);
+    for (ps_index_entry6& entry : tables.flow_index6[set].way) age_entry(entry.entry);
   }
 }
 

@@ -50,8 +50,8 @@ class ConcurrentFlows : public ::testing::TestWithParam<Family> {
     std::set<Tuple> tuples;
     const ps_tables& tables = world_.tables();
     const int family = static_cast<int>(GetParam());
-    for (uint32_t set = 0; set < ps_flow_sets(&tables, family); set++) {
-      for (uint32_t way = 0; way < ps_flow_ways(family); way++) {
+    for (uint32_t set = 0; set < ps_flow_sets(&tables); set++) {
+      for (uint32_t way = 0; way < PS_FLOW_WAYS; way++) {
         const ps_flow* flow = ps_flow_way(ps_flow_set_at(&tables, family, set), family, way);
         if (ps_flow_state(flow->word) == PS_FLOW_FREE) continue;
         EXPECT_EQ(ps_flow_state(flow->word), PS_FLOW_HALF_OPEN);
@@ -64,10 +64,31 @@ class ConcurrentFlows : public ::testing::TestWithParam<Family> {
 
   void empty_flow_tables() const {
     const ps_tables& tables = world_.tables();
-    for (auto [sets, count] : {std::pair(tables.flows4, tables.flow4_sets),
-                               std::pair(tables.flows6, tables.flow6_sets)}) {
-      std::memset(static_cast<void*>(sets), 0, count * sizeof *sets);
-    }
+    std::memset(tables.flows4, 0, tables.flow_sets * sizeof *tables.flows4);
+    std::memset(tables.flows6, 0, tables.flow_sets * sizeof *tables.flows6);
+  }
+
+  static void use_port(CoreWorld& world, uint16_t port) {
+    world.state.settings.snat_port_first = world.state.settings.snat_port_last = port;
+    world.publish();
+  }
+
+  // Another port whose flow to the only backend stands in the same set.
+  static uint16_t port_with_the_set_of(const CoreWorld& world, uint16_t port) {
+    const ps_tables& tables = world.tables();
+    const int family = static_cast<int>(GetParam());
+    const uint32_t generation = tables.control->generation & 1;
+    const ps_settings* settings = ps_settings_at(&tables, generation);
+    const BackendId id = backend_id(CoreWorld::service_id(GetParam()), 0);
+    const auto set_of = [&](uint16_t number) {
+      const ps_tuple tuple = ps_return_tuple(
+          settings, family, ps_backend_at(&tables, generation, id), 0, ps_wire16(number));
+      return ps_flow_set_of(&tables, settings, family, &tuple);
+    };
+    uint16_t other = port;
+    do other++;
+    while (set_of(other) != set_of(port));
+    return other;
   }
 
   // A small pool towards one backend: the workers meet at the same ports.
@@ -120,6 +141,49 @@ TEST_P(ConcurrentFlows, ThatMeetAtOnePortNeverShareIt) {
       }
     }
   });
+}
+
+// A set whose first place becomes free between two ticks, and a pool of one port: who has not seen
+// the tick takes the second place, who has takes the first.
+TEST_P(ConcurrentFlows, ThatMeetAtOnePortInTwoPlacesNeverShareIt) {
+  constexpr uint32_t kRounds = 20000;
+  constexpr uint32_t kHalfOpenTicks = 38;  // 10 s
+  CoreWorld world({.flow_table_entries = 8, .backends = 1, .port_last = 20000, .workers = 2});
+  const uint16_t neighbour = port_with_the_set_of(world, 20000);
+  const auto prepare = [&](Packet syn) {
+    syn.source = client(3);
+    world.wait_ticks(10 * kHalfOpenTicks);
+    use_port(world, neighbour);
+    world.send(syn);
+    world.wait_ticks(kHalfOpenTicks);
+    use_port(world, 20000);
+  };
+  std::atomic<uint32_t> arrived = 0;
+  const auto meet = [&](uint32_t times) {
+    arrived++;
+    for (uint32_t spins = 1; arrived < times * 2; spins++) {
+      if (spins % 4096 == 0) std::this_thread::yield();
+    }
+  };
+  std::array<bool, 2> forwarded{};
+  uint32_t shared = 0;
+  const auto work = [&](uint32_t worker) {
+    Packet syn = world.header;
+    syn.tcp_flags = kSyn;
+    syn.destination = CoreWorld::vip(GetParam());
+    syn.source = client(worker + 1);
+    for (uint32_t round = 0; round < kRounds; round++) {
+      if (worker == 0) prepare(syn);
+      meet(2 * round + 1);
+      forwarded[worker] = world.send(syn, worker, worker).forwarded();
+      meet(2 * round + 2);
+      if (worker == 0) shared += forwarded[0] && forwarded[1];
+    }
+  };
+  std::thread second(work, 1);
+  work(0);
+  second.join();
+  EXPECT_EQ(shared, 0u) << "of " << kRounds << " rounds";
 }
 
 // The same SYN met by all workers at once: whatever they made of it, the client's next packets are

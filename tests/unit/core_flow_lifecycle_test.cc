@@ -212,11 +212,12 @@ TEST_P(FlowLife, IsNotOpenedAmidAConnection) {
   EXPECT_EQ(flows().half_open, 0u);
 }
 
-TEST_P(FlowLife, FollowsTheClientsMac) {
+TEST_P(FlowLife, FollowsTheClientsMacWithinTwoSeconds) {
   const Sent syn = world_.establish(client());
   const MacAddress before = world_.header.from;
   world_.header.from = {{2, 0, 0, 0, 0, 2}};
   EXPECT_EQ(world_.answer(syn.packet, kAck).packet.to, before);
+  world_.wait_ticks(PS_INDEX_STEADY_TICKS);
   world_.from_client(client(), kAck, kIsn + 1);
   EXPECT_EQ(world_.answer(syn.packet, kAck).packet.to, world_.header.from);
 }

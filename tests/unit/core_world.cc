@@ -241,10 +241,10 @@ Endpoint CoreWorld::client(Family family, uint32_t number) {
   return client;
 }
 
-Sent CoreWorld::send(const Packet& packet, uint32_t worker) const {
+Sent CoreWorld::send(const Packet& packet, uint32_t worker, uint32_t ticks_ahead) const {
   Bytes bytes = frame_of(packet);
-  const ps_frame frame{bytes.data(), bytes.data() + bytes.size(), nullptr, kInterface, worker,
-                       now_ticks};
+  const ps_frame frame{bytes.data(), bytes.data() + bytes.size(), nullptr, kInterface,
+                       worker,       now_ticks + ticks_ahead};
   Sent sent;
   sent.verdict = ps_walk(&tables(), &frame);
   sent.packet = packet_of(bytes);
@@ -297,9 +297,13 @@ uint32_t CoreWorld::state_of(const Endpoint& client, Protocol protocol) const {
   const uint32_t generation = tables().control->generation & 1;
   const ps_settings* settings = ps_settings_at(&tables(), generation);
   ps_known_flow known{};
-  ps_find_clients_flow(&tables(), settings, generation, family, &tuple,
-                       ps_tuple_hash(settings, family, &tuple), now_ticks, &known);
-  return known.flow ? ps_flow_state(known.word) : static_cast<uint32_t>(PS_FLOW_FREE);
+  known.hash = ps_tuple_hash(settings, family, &tuple);
+  known.now = now_ticks;
+  ps_find_client(&tables(), settings, generation, family, &tuple, &known);
+  __u64 word = 0;
+  const bool alive = known.entry && ps_flow_of_entry(&tables(), settings, generation, family,
+                                                     known.entry, known.onward, now_ticks, &word);
+  return alive ? ps_flow_state(word) : static_cast<uint32_t>(PS_FLOW_FREE);
 }
 
 void CoreWorld::publish(ServiceId dealt, const std::vector<BackendId>& takers) {

@@ -61,8 +61,8 @@ class CoreWorld {
   static Endpoint vip(Family family, Protocol protocol = Protocol::kTcp);
   static Endpoint client(Family family, uint32_t number);  // distinct addresses and ports
 
-  // One packet through the walk at the world's time.
-  Sent send(const Packet& packet, uint32_t worker = 0) const;
+  // One packet through the walk at the world's time, or by a clock that is ahead of it.
+  Sent send(const Packet& packet, uint32_t worker = 0, uint32_t ticks_ahead = 0) const;
   Sent from_client(const Endpoint& client, uint8_t flags, uint32_t acknowledgement = 0) const;
   Sent datagram(const Endpoint& client) const;
   // The backend's answer to what it was sent.

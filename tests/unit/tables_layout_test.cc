@@ -51,8 +51,8 @@ TEST(AnonymousTables, AreEmptyAndWritableToTheirLastByte) {
   EXPECT_EQ(tables.control->generation, 0u);
   std::memset(tables.reasons + 2 * 8 - 1, 0xff, sizeof(ps_reason_counts));
   std::memset(tables.backends + PS_GENERATIONS * 16 - 1, 0xff, sizeof(ps_backend));
-  EXPECT_EQ(tables.flows4[PS_FLOW4_SETS(1024) - 1].ipv4[PS_FLOW4_WAYS - 1].word, 0u);
-  EXPECT_EQ(tables.flows6[PS_FLOW6_SETS(1024) - 1].ipv6[PS_FLOW6_WAYS - 1].flow.word, 0u);
+  EXPECT_EQ(tables.flows4[PS_FLOW_SETS(1024) - 1].way[PS_FLOW_WAYS - 1].word, 0u);
+  EXPECT_EQ(tables.flows6[PS_FLOW_SETS(1024) - 1].way[PS_FLOW_WAYS - 1].flow.word, 0u);
 }
 
 TEST(CheckControl, RefusesTablesOfOtherSizesAndSaysWhich) {
