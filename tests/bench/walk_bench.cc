@@ -95,7 +95,7 @@ Bench::Bench(Family f, uint32_t flows)
   const uint32_t count = std::max(flows, kNewFlows);
   size_constants(*skeleton->rodata, sizes);
   std::memcpy(skeleton->rodata->ethernet, kOurMac.bytes.data(), 6);
-  std::memcpy(skeleton->rodata->ethernet + 6, kPeerMac.bytes.data(), 6);
+  std::memcpy(reinterpret_cast<char*>(skeleton->rodata->ethernet) + 6, kPeerMac.bytes.data(), 6);
   orDie(size_maps(skeleton->obj, sizes, workers));
   bpf_map__set_max_entries(skeleton->maps.bench_tuples, count);
   if (walk_bench::load(skeleton.get()) != 0) {
@@ -167,11 +167,11 @@ void Bench::collect_answers() {
                        ps_settings_at(&tables->tables(), 1)->snat[family == Family::kIpv6][0],
                        backend.port, flow.snat_port, PS_TCP_ACK};
   };
-  for (uint32_t set = 0; family == Family::kIpv4 && set < tables->tables().flow4_sets; set++) {
-    for (const ps_flow& flow : tables->tables().flows4[set].ipv4) add(flow);
-  }
-  for (uint32_t set = 0; family == Family::kIpv6 && set < tables->tables().flow6_sets; set++) {
-    for (const ps_flow6& flow : tables->tables().flows6[set].ipv6) add(flow.flow);
+  for (uint32_t set = 0; set < tables->tables().flow_sets; set++) {
+    for (uint32_t way = 0; way < PS_FLOW_WAYS; way++) {
+      const int number = static_cast<int>(family);
+      add(*ps_flow_way(ps_flow_set_at(&tables->tables(), number, set), number, way));
+    }
   }
   std::shuffle(tuples, tuples + count, std::mt19937(2));
   *state = {0, count, 0};
@@ -215,12 +215,19 @@ double Bench::median(int program_fd, uint32_t packets) {
   return ns[kRepeats / 2];
 }
 
-void print(const Bench& bench, const char* what, double walk_ns, double generate_ns,
-           double transmit_ns, uint64_t walked) {
-  const double net = walk_ns - generate_ns;
-  fmt::print("{:5} {:>9} {:12} {:7.1f} {:9.1f} {:9.1f} {:9.1f} {:8.2f}{}\n",
-             to_string(bench.family), bench.live_flows, what, walk_ns, generate_ns,
-             net + transmit_ns, net, (net + transmit_ns) / transmit_ns,
+// ns of a run without a program's work, of a bare XDP_TX, and of writing the packets.
+struct Floor {
+  double nothing;
+  double transmit;
+  double generate;
+};
+
+void print(const Bench& bench, const char* what, double measured_ns, const Floor& floor,
+           uint64_t walked) {
+  const double walk = measured_ns - floor.generate + floor.nothing;
+  fmt::print("{:5} {:>9} {:12} {:7.0f} {:9.0f} {:9.0f} {:7.0f} {:9.0f} {:8.2f}{}\n",
+             to_string(bench.family), bench.live_flows, what, measured_ns, floor.generate, walk,
+             floor.transmit, walk - floor.transmit, walk / floor.transmit,
              bench.state->transmitted == walked
                  ? ""
                  : fmt::format("  only {} of {} transmitted", bench.state->transmitted, walked));
@@ -232,7 +239,11 @@ void measure(Family family, uint32_t flows) {
   const int walk = bpf_program__fd(family == Family::kIpv4 ? programs.walk4 : programs.walk6);
   const int generate =
       bpf_program__fd(family == Family::kIpv4 ? programs.generate4 : programs.generate6);
-  const double transmit_ns = bench.median(bpf_program__fd(programs.transmit), 1'000'000);
+  const auto floor = [&] {
+    return Floor{bench.median(bpf_program__fd(programs.nothing), 1'000'000),
+                 bench.median(bpf_program__fd(programs.transmit), 1'000'000),
+                 bench.median(generate, 1'000'000)};
+  };
   const uint32_t packets = std::max(1'000'000u, flows);
 
   bench.fill(0, flows, PS_TCP_SYN);
@@ -241,31 +252,28 @@ void measure(Family family, uint32_t flows) {
   bench.run(walk, flows);  // answers: the clients' next packets confirm
   bench.state->transmitted = 0;
   const double answer_ns = bench.median(walk, packets);
-  print(bench, "to client", answer_ns, bench.median(generate, packets), transmit_ns,
-        uint64_t{packets} * kRepeats);
+  print(bench, "to client", answer_ns, floor(), uint64_t{packets} * kRepeats);
 
   bench.fill(0, flows, PS_TCP_ACK);
   const double forward_ns = bench.median(walk, packets);
-  print(bench, "to backend", forward_ns, bench.median(generate, packets), transmit_ns,
-        uint64_t{packets} * kRepeats);
+  print(bench, "to backend", forward_ns, floor(), uint64_t{packets} * kRepeats);
 
   std::vector<double> new_ns;
   for (uint32_t round = 0; round < 2; round++) {
     bench.fill(1 + flows + round * kNewFlows, kNewFlows, PS_TCP_SYN);
     new_ns.push_back(bench.run(walk, kNewFlows));
   }
-  const double generate_ns = bench.median(generate, kNewFlows);
   bench.state->transmitted += kNewFlows;
-  print(bench, "new flow", *std::min_element(new_ns.begin(), new_ns.end()), generate_ns,
-        transmit_ns, uint64_t{kNewFlows} * 2);
+  print(bench, "new flow", *std::min_element(new_ns.begin(), new_ns.end()), floor(),
+        uint64_t{kNewFlows} * 2);
 }
 
 }  // namespace
 }  // namespace penstock
 
 int main() {
-  fmt::print("ns per packet      {:>12} {:>7} {:>9} {:>9} {:>9} {:>8}\n", "", "walk+gen",
-             "generator", "walk", "over TX", "x TX");
+  fmt::print("ns per packet      {:12} {:>7} {:>9} {:>9} {:>7} {:>9} {:>8}\n", "", "run",
+             "generator", "walk", "XDP_TX", "over TX", "x TX");
   for (const auto family : {penstock::Family::kIpv4, penstock::Family::kIpv6}) {
     for (const uint32_t flows : {1'000u, 1'000'000u}) penstock::measure(family, flows);
   }
