@@ -71,11 +71,12 @@ PS_INLINE struct ps_settings *ps_settings_at(const struct ps_tables *tables, __u
 }
 
 PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables) {
-  return max_services * 4;
+  return PS_SERVICE_INDEX_SLOTS(max_services);
 }
 
 PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot) {
-  __u16 *four = PS_ELEMENT(service_index, generation * max_services + slot / 4);
+  __u16 *four =
+      PS_ELEMENT(service_index, generation * (PS_SERVICE_INDEX_SLOTS(max_services) / 4) + slot / 4);
   return four ? four + slot % 4 : 0;
 }
 

@@ -21,20 +21,36 @@ struct ps_route {
   __u8 is_new;
 };
 
-// A frame sent to another station (flooded by a switch, or met by a promiscuous interface) is not
-// ours to forward.
-PS_INLINE int ps_find_interface(const struct ps_frame *frame, const struct ps_packet *packet,
+// A frame sent to another station (flooded by a switch, or met by a promiscuous interface) or to a
+// group of stations is not ours to forward.
+PS_INLINE int ps_find_interface(const struct ps_frame *frame, const struct ps_ethernet *ethernet,
                                 struct ps_route *route) {
   for (__u32 i = 0; i < PS_MAX_INTERFACES; i++) {
     const struct ps_interface *interface = &route->settings->interfaces[i];
     if (interface->index == 0) return 0;
     if (interface->index != frame->interface_index) continue;
     route->interface = i;
-    return interface->mac == ps_load_mac(packet->ethernet->destination);
+    return interface->mac == ps_load_mac(ethernet->destination);
   }
   return 0;
 }
 
+// Which generation of the tables the frame goes by, and where it came in.
+PS_MUST_USE PS_INLINE enum ps_reason ps_arrive(const struct ps_tables *tables,
+                                               const struct ps_frame *frame,
+                                               struct ps_route *route) {
+  const struct ps_control *control = ps_control_at(tables);
+  if (!control) return PS_REASON_tables_unreadable;
+  route->generation = *(const volatile __u32 *)&control->generation & 1;
+  route->settings = ps_settings_at(tables, route->generation);
+  if (!route->settings) return PS_REASON_tables_unreadable;
+  struct ps_cursor cursor = {frame->data, frame->end};
+  const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
+  if (!ethernet || !ps_find_interface(frame, ethernet, route)) return PS_REASON_not_ours;
+  return PS_REASON_NONE;
+}
+
+// To a port of ours: from a backend. Anything else may be a client's.
 PS_INLINE int ps_is_to_snat_port(int family, const struct ps_packet *packet,
                                  struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
@@ -52,20 +68,4 @@ PS_INLINE int ps_is_to_snat_port(int family, const struct ps_packet *packet,
 
 PS_INLINE int ps_has_hops(int family, const struct ps_packet *packet) {
   return (family == PS_IPV4 ? packet->ipv4->ttl : packet->ipv6->hop_limit) > 1;
-}
-
-// Where the packet came in, and which way it goes: to a port of ours means from a backend, anything
-// else may be a client's.
-PS_MUST_USE PS_INLINE enum ps_reason ps_match(const struct ps_tables *tables,
-                                              const struct ps_frame *frame, int family,
-                                              const struct ps_packet *packet,
-                                              struct ps_route *route, int *to_backend) {
-  const struct ps_control *control = ps_control_at(tables);
-  if (!control) return PS_REASON_tables_unreadable;
-  route->generation = *(const volatile __u32 *)&control->generation & 1;
-  route->settings = ps_settings_at(tables, route->generation);
-  if (!route->settings) return PS_REASON_tables_unreadable;
-  if (!ps_find_interface(frame, packet, route)) return PS_REASON_not_ours;
-  *to_backend = !ps_is_to_snat_port(family, packet, route);
-  return PS_REASON_NONE;
 }

@@ -85,11 +85,11 @@ struct ps_packet {
   struct ps_ethernet *ethernet;
   struct ps_ipv4 *ipv4;  // by family
   struct ps_ipv6 *ipv6;
-  struct ps_udp *udp;         // by protocol; its ports are TCP's too
-  struct ps_tcp *tcp;         // nothing for UDP
-  struct ps_be16 *checksum;   // of the transport header
-  struct ps_address *source;  // IPv4: only the first word is there
-  struct ps_address *destination;
+  struct ps_udp *udp;              // by protocol; its ports are TCP's too
+  struct ps_tcp *tcp;              // nothing for UDP
+  struct ps_be16 *checksum;        // of the transport header
+  struct ps_address *source;       // IPv4: only the first word is there
+  struct ps_address *destination;  // nothing: the IP header was cut short
   __u32 ip_bytes;
   __u8 protocol;
   __u8 tcp_flags;
@@ -127,6 +127,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
                                                    struct ps_packet *packet) {
   struct ps_ipv4 *ip = (struct ps_ipv4 *)ps_take(cursor, sizeof *ip);
   if (!ip) return PS_REASON_truncated;
+  packet->source = (struct ps_address *)&ip->source;
+  packet->destination = (struct ps_address *)&ip->destination;
   const __u32 header_bytes = (ip->version_and_words & 0x0fu) * 4;
   const __u32 ip_bytes = ps_host16(ip->total_length);
   if (ip->version_and_words >> 4 != 4 || header_bytes < sizeof *ip || ip_bytes < header_bytes) {
@@ -135,8 +137,6 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
   if (!ps_frame_holds(frame, ip_bytes)) return PS_REASON_truncated;
   if (!ps_take(cursor, header_bytes - (__u32)sizeof *ip)) return PS_REASON_truncated;
   packet->ipv4 = ip;
-  packet->source = (struct ps_address *)&ip->source;
-  packet->destination = (struct ps_address *)&ip->destination;
   packet->ip_bytes = ip_bytes;
   packet->protocol = ip->protocol;
   if (ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENTED).raw) return PS_REASON_fragment;
@@ -148,12 +148,12 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
                                                    struct ps_packet *packet) {
   struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(cursor, sizeof *ip);
   if (!ip) return PS_REASON_truncated;
+  packet->source = &ip->source;
+  packet->destination = &ip->destination;
   if (ps_host32(ip->version_class_flow) >> 28 != 6) return PS_REASON_malformed;
   packet->ip_bytes = (__u32)sizeof *ip + ps_host16(ip->payload_length);
   if (!ps_frame_holds(frame, packet->ip_bytes)) return PS_REASON_truncated;
   packet->ipv6 = ip;
-  packet->source = &ip->source;
-  packet->destination = &ip->destination;
   packet->protocol = ip->next_header;
   return ip->next_header == 44 ? PS_REASON_fragment : PS_REASON_NONE;
 }
@@ -185,13 +185,12 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor
 }
 
 // Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP
-// or UDP; else says why not. Frames to a group of stations are never forwarded.
+// or UDP; else says why not, and whose it was as far as that could be read.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int family,
                                               struct ps_packet *packet) {
   struct ps_cursor cursor = {frame->data, frame->end};
   packet->ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *packet->ethernet);
   if (!packet->ethernet) return PS_REASON_truncated;
-  if (packet->ethernet->destination[0] & 1) return PS_REASON_not_ours;
   const enum ps_reason reason = family == PS_IPV4 ? ps_parse_ipv4(frame, &cursor, packet)
                                                   : ps_parse_ipv6(frame, &cursor, packet);
   if (reason) return reason;

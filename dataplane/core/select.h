@@ -31,22 +31,38 @@ PS_INLINE __u32 ps_port_key(int family, struct ps_be16 port, __u8 protocol) {
   return port.raw | ((__u32)family << 16) | ((__u32)protocol << 24);
 }
 
-// 0: none. The control plane places every service within PS_SERVICE_PROBES of its hash.
+// 0: none. The control plane places every service within PS_SERVICE_PROBES of its hash. Without
+// port and protocol: any service of the address.
 PS_INLINE __u16 ps_find_service(const struct ps_tables *tables, __u32 generation, int family,
                                 const struct ps_address *vip, struct ps_be16 port, __u8 protocol) {
   const __u32 size = ps_service_index_size(tables);
+  const __u32 key = ps_port_key(family, port, protocol);
   __u32 slot = ps_scale(ps_service_hash(family, vip, port, protocol), size);
   for (int probe = 0; probe < PS_SERVICE_PROBES; probe++, slot++) {
     const __u16 *id = ps_service_index_at(tables, generation, slot < size ? slot : slot - size);
     if (!id || *id == 0) return 0;
     const struct ps_service *service = ps_service_at(tables, generation, *id);
     if (!service) return 0;
-    if (ps_load32(&service->port) == ps_port_key(family, port, protocol) &&
+    if ((protocol ? ps_load32(&service->port) == key : service->family == family) &&
         ps_same_address(family, &service->vip, vip)) {
       return *id;
     }
   }
   return 0;
+}
+
+PS_INLINE int ps_is_vip_of_family(const struct ps_tables *tables, __u32 generation, int family,
+                                  const struct ps_address *address) {
+  const struct ps_be16 no_port = {0};
+  return ps_find_service(tables, generation, family, address, no_port, 0) != 0;
+}
+
+// Whether it is the address of a service, whatever the port.
+PS_CALL int ps_is_vip(const struct ps_tables *tables, __u32 generation, int family,
+                      const struct ps_address *address) {
+  if (!tables || !address) return 0;
+  return family == PS_IPV4 ? ps_is_vip_of_family(tables, generation, PS_IPV4, address)
+                           : ps_is_vip_of_family(tables, generation, PS_IPV6, address);
 }
 
 PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,

@@ -18,7 +18,10 @@
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
 #define PS_MAX_INTERFACES 8
 #define PS_MAX_SNAT_ADDRESSES 16  // of each family
-#define PS_SERVICE_PROBES 8       // places in the service index where a service may stand
+// Places in the service index: each service stands there twice, by its address, port and protocol,
+// and (once an address) by its address alone.
+#define PS_SERVICE_INDEX_SLOTS(services) ((services)*8)
+#define PS_SERVICE_PROBES 8  // where one may stand, from its hash on
 
 struct ps_control {
   __u32 layout_version;

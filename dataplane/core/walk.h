@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
 //
-//   ps_frame_family -> ps_parse -> ps_match -> ps_track_client or ps_track_answer -> ps_count,
+//   ps_frame_family -> ps_arrive -> ps_parse -> ps_track_client or ps_track_answer -> ps_count,
 //   ps_translate -> verdict
 //
 // Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_translate
@@ -79,16 +79,30 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_forward(const struct ps_tables *table
   return verdict;
 }
 
+// A packet that could not be read is dropped when it is for a service; it is the kernel's
+// otherwise.
+PS_INLINE enum ps_reason ps_whose(const struct ps_tables *tables, int family,
+                                  const struct ps_packet *packet, const struct ps_route *route,
+                                  enum ps_reason reason) {
+  if (ps_action_of(reason) != PS_DROP || !packet->destination) return reason;
+  struct ps_address destination = {};
+  ps_set_address(family, &destination, packet->destination);
+  return ps_is_vip(tables, route->generation, family, &destination) ? reason : PS_REASON_not_ours;
+}
+
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *tables,
                                                        const struct ps_frame *frame, int family) {
   struct ps_packet packet = {};
   struct ps_route route = {};
-  int to_backend = 0;
-  enum ps_reason reason = ps_parse(frame, family, &packet);
-  if (!reason) reason = ps_match(tables, frame, family, &packet, &route, &to_backend);
+  enum ps_reason reason = ps_arrive(tables, frame, &route);
   if (reason) return ps_refuse(tables, frame, 0, reason);
-  return to_backend ? ps_forward(tables, frame, family, 1, &packet, &route)
-                    : ps_forward(tables, frame, family, 0, &packet, &route);
+  reason = ps_parse(frame, family, &packet);
+  if (reason) {
+    return ps_refuse(tables, frame, 0, ps_whose(tables, family, &packet, &route, reason));
+  }
+  return ps_is_to_snat_port(family, &packet, &route)
+             ? ps_forward(tables, frame, family, 0, &packet, &route)
+             : ps_forward(tables, frame, family, 1, &packet, &route);
 }
 
 // One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.

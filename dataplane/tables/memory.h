@@ -11,7 +11,7 @@
 struct ps_tables {
   struct ps_control* control;
   struct ps_settings* settings;           // [generation]
-  __u64* service_index;                   // [generation][max_services], four 16-bit ids each
+  __u64* service_index;                   // [generation][slot / 4], four 16-bit ids each
   struct ps_service* services;            // [generation][max_services]
   struct ps_backend* backends;            // [generation][max_backends]
   struct ps_lookup_table* lookup_tables;  // [max_services][2]
@@ -44,13 +44,13 @@ PS_INLINE struct ps_settings* ps_settings_at(const struct ps_tables* tables, __u
 }
 
 PS_INLINE __u32 ps_service_index_size(const struct ps_tables* tables) {
-  return tables->max_services * 4;
+  return PS_SERVICE_INDEX_SLOTS(tables->max_services);
 }
 
 PS_INLINE __u16* ps_service_index_at(const struct ps_tables* tables, __u32 generation, __u32 slot) {
   if (slot >= ps_service_index_size(tables)) return nullptr;
-  auto* ids = reinterpret_cast<__u16*>(tables->service_index + generation * tables->max_services);
-  return ids + slot;
+  auto* ids = reinterpret_cast<__u16*>(tables->service_index);
+  return ids + generation * ps_service_index_size(tables) + slot;
 }
 
 PS_INLINE struct ps_service* ps_service_at(const struct ps_tables* tables, __u32 generation,

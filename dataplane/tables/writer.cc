@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <set>
 
 #include "dataplane/core/walk.h"
 #include "dataplane/tables/convert.h"
@@ -144,10 +145,13 @@ Result<void> write_service_index(const ps_tables& tables, uint32_t generation,
                                  const std::map<ServiceId, ServiceEntry>& services) {
   const uint32_t size = ps_service_index_size(&tables);
   std::vector<std::pair<uint32_t, ServiceId>> by_slot;
+  std::set<IpAddress> addresses;
   for (const auto& [id, service] : services) {
     const ps_service entry = to_table(service);
     const uint32_t hash = ps_service_hash(entry.family, &entry.vip, entry.port, entry.protocol);
     by_slot.emplace_back(ps_scale(hash, size), id);
+    if (!addresses.insert(service.vip.address).second) continue;
+    by_slot.emplace_back(ps_scale(ps_service_hash(entry.family, &entry.vip, {0}, 0), size), id);
   }
   std::sort(by_slot.begin(), by_slot.end());
 
@@ -206,6 +210,7 @@ ForwardingState TableWriter::read() const {
 
 Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInterface>& interfaces) {
   if (auto fits = check_fits(tables_, delta); !fits) return fits;
+  if (auto unread = wait_for_readers_(); !unread) return unread;
   const uint32_t generation = (tables_.control->generation & 1) ^ 1;
   auto indexed = write_service_index(tables_, generation, delta.next.services);
   if (!indexed) return indexed;
@@ -224,7 +229,7 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
     std::copy(slots.begin(), slots.end(), ps_lookup_table_at(&tables_, id, which)->slots);
   }
   __atomic_store_n(&tables_.control->generation, generation, __ATOMIC_RELEASE);
-  return wait_for_readers_();
+  return {};
 }
 
 }  // namespace penstock

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies a delta to the tables, whoever's memory they are: writes the generation that packets do
-// not read, publishes it, and waits until no packet reads the one before.
+// Applies a delta to the tables, whoever's memory they are: waits until no packet reads the unused
+// generation any more, writes it, and publishes it.
 #pragma once
 
 #include <functional>

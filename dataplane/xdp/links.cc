@@ -107,6 +107,7 @@ Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::strin
     const auto interface = local.find(name);
     if (interface == local.end()) {
       std::vector<std::string> there;
+      there.reserve(local.size());
       for (const auto& [other, unused] : local) there.push_back(other);
       return fail(ErrorKind::kNotFound,
                   fmt::format("there is no interface {}: name one of {} in dataplane.interfaces",

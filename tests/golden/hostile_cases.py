@@ -204,6 +204,20 @@ def malformed():
                 bad(f"UDP length {length}", transport + 4, struct.pack("!H", length))
         yield case
 
+        case = Case(f"{kind(protocol, family)}: what contradicts itself but is for no service "
+                    "passes", w)
+        for what, destination in (("another host", client(family, 99)),
+                                  ("the appliance", SNAT[family])):
+            stray = replace(packet, destination=destination).frame()
+            length = transport + (12 if protocol == "tcp" else 4)
+            broken = b"\0" if protocol == "tcp" else struct.pack("!H", 7)
+            case.passes(patched(stray, {length: broken}), "not_ours", summary=f"{what}: a length")
+            case.passes(stray[:transport + 2], "not_ours", summary=f"{what}: cut short")
+        case.drops(frame[:33], "truncated", summary="cut short before anyone can tell")
+        elsewhere = replace(packet, ethernet_destination="02:00:00:00:00:99").frame()
+        case.passes(elsewhere[:transport + 2], "not_ours", summary="a frame to another station")
+        yield case
+
     w = world(4, "tcp")
     t = talk(w, 4)
     frame = t.request(ip_options=bytes([1] * 40), **opening(t)).frame()

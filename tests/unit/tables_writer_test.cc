@@ -98,11 +98,11 @@ TEST_F(TableWriting, OfNewTablesReadsNothing) {
   EXPECT_EQ(writer_.read(), ForwardingState{});
 }
 
-TEST_F(TableWriting, PublishesTheOtherGenerationThenWaits) {
+TEST_F(TableWriting, WaitsThenPublishesTheOtherGeneration) {
   for (uint32_t round = 1; round <= 4; round++) {
     ASSERT_TRUE(apply(full_state()));
     EXPECT_EQ(generation(), round % 2);
-    EXPECT_EQ(generation_at_wait_, round % 2);
+    EXPECT_EQ(generation_at_wait_, (round - 1) % 2);
     EXPECT_EQ(waits_, static_cast<int>(round));
   }
 }
@@ -124,9 +124,13 @@ TEST_F(TableWriting, LeavesNothingOfTheStateBeforeLast) {
             1);
 }
 
-TEST_F(TableWriting, TellsThatReadersCouldNotBeWaitedFor) {
+TEST_F(TableWriting, ChangesNothingWhenReadersCannotBeWaitedFor) {
+  ASSERT_TRUE(apply(full_state()));
+  const ForwardingState before = writer_.read();
   waited_ = fail(ErrorKind::kSystem, "no");
-  EXPECT_FALSE(apply(full_state()));
+  EXPECT_FALSE(apply(ForwardingState{.settings = before.settings}));
+  EXPECT_EQ(writer_.read(), before);
+  EXPECT_EQ(generation(), 1u);
 }
 
 TEST_F(TableWriting, OfWhatDoesNotFitChangesNothing) {
@@ -215,6 +219,10 @@ TEST_P(ServiceIndex, HoldsAsManyServicesAsItsSizeSays) {
         wanted);
     ASSERT_EQ(
         ps_find_service(&memory.tables(), 1, number, &vip, ps_wire16(service.vip.port), PS_UDP), 0);
+    ASSERT_TRUE(ps_is_vip(&memory.tables(), 1, number, &vip));
+    ps_address other = vip;
+    other.word[0].raw ^= ps_wire32(0x01000000).raw;
+    ASSERT_FALSE(ps_is_vip(&memory.tables(), 1, number, &other));
   }
 }
 
