@@ -213,7 +213,7 @@ Result<void> Daemon::plan_now() {
   events_.tell_unresolved(resolver_->unresolved());
   const Config config = effective_config();
   auto plan = make_plan_for(config);
-  const auto taken = plan ? take(std::move(*plan)) : Result<void>(tl::unexpected(plan.error()));
+  auto taken = plan ? take(std::move(*plan)) : Result<void>(tl::unexpected(plan.error()));
   last_error_ = taken ? "" : taken.error().message;
   if (!taken) {
     plan_again_soon();

@@ -269,7 +269,7 @@ ControlResponse Routes::handle(const ControlRequest& request) {
     allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
     if (route.method != request.method) continue;
     call.parts = *parts;
-    const ControlResponse response = answer(route, daemon_, request, call);
+    ControlResponse response = answer(route, daemon_, request, call);
     if (route.changes) log_change(request, response.status);
     if (route.handler == post_stop && response.status == 200) end_();
     return response;

@@ -61,6 +61,7 @@ std::vector<PortSpan> parse_port_spans(const std::string& list) {
 
 std::string format_port_spans(const std::vector<PortSpan>& spans) {
   std::vector<std::string> parts;
+  parts.reserve(spans.size());
   for (const PortSpan& span : spans) {
     parts.push_back(span.first == span.last ? fmt::format("{}", span.first)
                                             : fmt::format("{}-{}", span.first, span.last));

@@ -84,5 +84,5 @@ int main() {
   fmt::print(
       "                build, ms (median)   largest over mean    extra moved by a removal, %\n"
       "backends     all up   tenth down     all up   tenth down     median      worst\n");
-  for (const uint32_t count : {4, 10, 100, 1000}) penstock::measure(count);
+  for (const uint32_t count : {4u, 10u, 100u, 1000u}) penstock::measure(count);
 }

@@ -102,11 +102,11 @@ Configuration configuration(const json::object& from) {
 }
 
 Verdict verdict(const std::string& name) {
-  static const std::map<std::string, Verdict> kVerdicts = {{"transmit", Verdict::kTransmit},
-                                                           {"pass", Verdict::kPass},
-                                                           {"drop", Verdict::kDrop},
-                                                           {"any", Verdict::kAny}};
-  return kVerdicts.at(name);
+  static const std::map<std::string, Verdict> verdicts = {{"transmit", Verdict::kTransmit},
+                                                          {"pass", Verdict::kPass},
+                                                          {"drop", Verdict::kDrop},
+                                                          {"any", Verdict::kAny}};
+  return verdicts.at(name);
 }
 
 std::string optional_text(const json::object& from, const char* key) {

@@ -38,6 +38,7 @@ class CommandLineUse : public ::testing::Test {
   static Said penstock(std::vector<std::string> words) {
     words.insert(words.begin(), "penstock");
     std::vector<char*> arguments;
+    arguments.reserve(words.size());
     for (std::string& word : words) arguments.push_back(word.data());
     ::testing::internal::CaptureStdout();
     ::testing::internal::CaptureStderr();
@@ -49,7 +50,7 @@ class CommandLineUse : public ::testing::Test {
   }
 
   std::string file(const std::string& text) const {
-    const std::string path = directory_ + "/penstock.toml";
+    std::string path = directory_ + "/penstock.toml";
     std::ofstream(path) << text;
     return path;
   }

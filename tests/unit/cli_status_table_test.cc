@@ -14,7 +14,6 @@ namespace {
 
 namespace json = boost::json;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 json::object status() {
   return json::parse(R"json({

@@ -34,7 +34,7 @@ void put_address(Bytes& bytes, const IpAddress& address) {
 
 uint16_t sum_of(uint32_t start, const Bytes& bytes, size_t from, size_t to) {
   uint64_t sum = start;
-  for (size_t i = from; i < to; i++) sum += i % 2 == from % 2 ? bytes[i] << 8 : bytes[i];
+  for (size_t i = from; i < to; i++) sum += i % 2 == from % 2 ? bytes[i] * 256u : bytes[i];
   while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<uint16_t>(sum);
 }

@@ -134,7 +134,7 @@ TEST_P(LookupTableOf, GivesSharesByAnyWeightsWithinTwoPercentOrOneSlot) {
 }
 
 TEST_P(LookupTableOf, GivesAHeavyOneAmongLightOnesItsShare) {
-  for (const uint32_t weight : {2, 30, 300, 500, 1000}) {
+  for (const uint32_t weight : {2u, 30u, 300u, 500u, 1000u}) {
     auto members = equal_members(count_);
     members[count_ / 2].weight = weight;
     expect_shares_by_weight(members, key_);
