@@ -7,7 +7,7 @@ import time
 
 from checks.process import REPORTS
 from checks.results import Tally
-from checks.stages import BENCH, LINT, STAGES
+from checks.stages import BENCH, STAGES
 
 LOG_TAIL_LINES = 60
 
@@ -17,16 +17,15 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
     parser.add_argument("--stage", metavar="NAME", help="that stage, and what it needs")
     parser.add_argument("--bench", action="store_true", help="the benchmark too")
-    parser.add_argument("--lint", action="store_true", help="clang-tidy too: half an hour at first")
     parser.add_argument("--list", action="store_true", help="name the stages")
     return parser.parse_args()
 
 
 def chosen(options):
-    stages = (*STAGES, LINT, BENCH)
+    stages = (*STAGES, BENCH)
     if options.stage is None:
-        return [stage for stage in STAGES if stage.quick or not options.quick] + [
-            stage for stage, wanted in ((LINT, options.lint), (BENCH, options.bench)) if wanted]
+        chosen_stages = [stage for stage in STAGES if stage.quick or not options.quick]
+        return chosen_stages + ([BENCH] if options.bench else [])
     if options.stage not in (stage.name for stage in stages):
         sys.exit(f"check: no stage {options.stage!r}: see ./check --list")
     needs = {options.stage, "asan-build"} if options.stage == "asan" else {options.stage}
@@ -53,7 +52,7 @@ def perform(stage):
 def main():
     options = parse()
     if options.list:
-        for stage in (*STAGES, LINT, BENCH):
+        for stage in (*STAGES, BENCH):
             print(f"{stage.name:<11} {stage.what}")
         return 0
     REPORTS.mkdir(parents=True, exist_ok=True)
