@@ -45,13 +45,13 @@ struct DestroySkeleton {
 };
 
 template <typename T>
-T orDie(Result<T> result) {
+T or_die(Result<T> result) {
   if (result) return std::move(*result);
   fmt::print(stderr, "walk_bench: {}\n", result.error().message);
   std::exit(1);
 }
 
-void orDie(Result<void> result) {
+void or_die(Result<void> result) {
   if (result) return;
   fmt::print(stderr, "walk_bench: {}\n", result.error().message);
   std::exit(1);
@@ -96,13 +96,13 @@ Bench::Bench(Family f, uint32_t flows)
   size_constants(*skeleton->rodata, sizes);
   std::memcpy(skeleton->rodata->ethernet, kOurMac.bytes.data(), 6);
   std::memcpy(reinterpret_cast<char*>(skeleton->rodata->ethernet) + 6, kPeerMac.bytes.data(), 6);
-  orDie(size_maps(skeleton->obj, sizes, workers));
+  or_die(size_maps(skeleton->obj, sizes, workers));
   bpf_map__set_max_entries(skeleton->maps.bench_tuples, count);
   if (walk_bench::load(skeleton.get()) != 0) {
     fmt::print(stderr, "walk_bench: the kernel refused the program; is this root?\n");
     std::exit(1);
   }
-  tables = orDie(MappedTables::map(skeleton->obj, sizes, workers));
+  tables = or_die(MappedTables::map(skeleton->obj, sizes, workers));
   tuples = static_cast<Tuple*>(mmap(nullptr, count * sizeof(Tuple), PROT_READ | PROT_WRITE,
                                     MAP_SHARED, bpf_map__fd(skeleton->maps.bench_tuples), 0));
   state = static_cast<State*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -136,7 +136,7 @@ void Bench::configure() {
         Protocol::kTcp, {address, 3000}, NextHop{1, kOurMac, kPeerMac}, false};
   }
   TableWriter writer(tables->tables(), [] { return Result<void>{}; });
-  orDie(writer.apply(delta, {LocalInterface{1, kOurMac}}));
+  or_die(writer.apply(delta, {LocalInterface{1, kOurMac}}));
 }
 
 // Distinct for each number; many ports of many addresses, as behind carrier-grade NAT.
@@ -210,6 +210,7 @@ double Bench::run(int program_fd, uint32_t packets) {
 
 double Bench::median(int program_fd, uint32_t packets) {
   std::vector<double> ns;
+  ns.reserve(kRepeats);
   for (int i = 0; i < kRepeats; i++) ns.push_back(run(program_fd, packets));
   std::nth_element(ns.begin(), ns.begin() + kRepeats / 2, ns.end());
   return ns[kRepeats / 2];
@@ -221,6 +222,12 @@ struct Floor {
   double transmit;
   double generate;
 };
+
+void print_memory(const Bench& bench, double chase_ns, const Floor& floor) {
+  fmt::print("{:5} {:>9} {:12} {:7.0f} {:>9} {:>9} {:7.0f} {:9.0f}\n", to_string(bench.family),
+             bench.live_flows, "(one load)", chase_ns, "", "", floor.transmit,
+             chase_ns - floor.nothing);
+}
 
 void print(const Bench& bench, const char* what, double measured_ns, const Floor& floor,
            uint64_t walked) {
@@ -257,6 +264,11 @@ void measure(Family family, uint32_t flows) {
   bench.fill(0, flows, PS_TCP_ACK);
   const double forward_ns = bench.median(walk, packets);
   print(bench, "to backend", forward_ns, floor(), uint64_t{packets} * kRepeats);
+
+  const int chase = bpf_program__fd(family == Family::kIpv4 ? programs.chase4 : programs.chase6);
+  const double chase_ns = bench.median(chase, 1'000'000);
+  bench.state->next = 0;
+  print_memory(bench, chase_ns, floor());
 
   std::vector<double> new_ns;
   for (uint32_t round = 0; round < 2; round++) {
