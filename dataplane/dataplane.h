@@ -147,8 +147,8 @@ class Dataplane {
 
   // What the tables hold now; empty in tables made anew. Read once, after a start, to plan from.
   virtual ForwardingState current() const = 0;
-  // Packets that come in from now on are forwarded by the new state; those already in are let finish
-  // by the one before. On failure that one stays.
+  // Packets that come in from now on are forwarded by the new state; those already in are let
+  // finish by the one before. On failure that one stays.
   virtual Result<void> apply(const Delta& delta) = 0;
 
   virtual CounterSnapshot counters() const = 0;

@@ -76,7 +76,7 @@ void apply_to(ServiceConfig& service, const std::string& name, const BackendOver
 
 // Names that can be said where one was not found: "; there are h1-a, h1-b".
 std::string there_are(std::string_view wanted, const std::vector<std::string>& names) {
-  const std::string hint = did_you_mean(wanted, names);
+  std::string hint = did_you_mean(wanted, names);
   if (!hint.empty()) return hint;
   return names.empty() ? "; there is none" : fmt::format("; there is {}", fmt::join(names, ", "));
 }
@@ -84,6 +84,7 @@ std::string there_are(std::string_view wanted, const std::vector<std::string>& n
 Result<const ServiceConfig*> service_of(const Config& config, const std::string& name) {
   if (const auto* service = find_service(config.services, name)) return service;
   std::vector<std::string> names;
+  names.reserve(config.services.size());
   for (const auto& service : config.services) names.push_back(service.name);
   return fail(ErrorKind::kNotFound,
               fmt::format("there is no service \"{}\"{}", name, there_are(name, names)));

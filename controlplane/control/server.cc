@@ -157,26 +157,26 @@ Result<void> clear_path(const std::string& path) {
 class ControlServer::Impl {
  public:
   Impl(asio::io_context& context, std::string path)
-      : context_(context), acceptor_(context), path_(std::move(path)) {}
+      : acceptor_(std::make_shared<Unix::acceptor>(context)), path_(std::move(path)) {}
 
   ~Impl() { leave(); }
 
   void leave() {
-    if (!acceptor_.is_open()) return;
+    if (!acceptor_->is_open()) return;
     unlink(path_.c_str());
     boost::system::error_code ignored;
-    acceptor_.close(ignored);
+    acceptor_->close(ignored);
   }
 
   Result<void> listen() {
     boost::system::error_code error;
     const mode_t before = umask(0117);
-    acceptor_.open(Unix(), error);
-    if (!error) acceptor_.bind(Unix::endpoint(path_), error);
+    acceptor_->open(Unix(), error);
+    if (!error) acceptor_->bind(Unix::endpoint(path_), error);
     umask(before);
-    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+    if (!error) acceptor_->listen(asio::socket_base::max_listen_connections, error);
     if (error) {
-      acceptor_.close();
+      acceptor_->close();
       return fail_errno(fmt::format("cannot listen at control.socket {}", path_), error.value());
     }
     if (const group* owner = getgrnam(kGroup)) {
@@ -189,27 +189,29 @@ class ControlServer::Impl {
 
   void serve(Handler handler) {
     auto shared = std::make_shared<const Handler>(std::move(handler));
-    asio::co_spawn(context_, accept(std::move(shared)), asio::detached);
+    asio::co_spawn(acceptor_->get_executor(), accept(acceptor_, std::move(shared)), asio::detached);
   }
 
  private:
-  asio::awaitable<void> accept(std::shared_ptr<const Handler> handler) {
+  // Ends when the acceptor is closed, which may be after this server's end: it holds what it uses.
+  static asio::awaitable<void> accept(std::shared_ptr<Unix::acceptor> acceptor,
+                                      std::shared_ptr<const Handler> handler) {
     while (true) {
       boost::system::error_code error;
       Unix::socket socket =
-          co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
-      if (!acceptor_.is_open()) co_return;
+          co_await acceptor->async_accept(asio::redirect_error(asio::use_awaitable, error));
+      if (!acceptor->is_open()) co_return;
       if (error) {  // no descriptor left, most likely
-        asio::steady_timer pause(context_, std::chrono::milliseconds(100));
+        asio::steady_timer pause(acceptor->get_executor(), std::chrono::milliseconds(100));
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
         continue;
       }
-      asio::co_spawn(context_, converse(std::move(socket), handler), asio::detached);
+      asio::co_spawn(acceptor->get_executor(), converse(std::move(socket), handler),
+                     asio::detached);
     }
   }
 
-  asio::io_context& context_;
-  Unix::acceptor acceptor_;
+  std::shared_ptr<Unix::acceptor> acceptor_;
   std::string path_;
 };
 

@@ -64,13 +64,13 @@ def format_check(log):
     return Tally.of("every file is as clang-format-16 writes it", done == 0)
 
 
-def gtest_suite(suite, directory=BUILD, environment=None):
+def gtest_suites(*suites, directory=BUILD, environment=None):
     def stage(log):
         listed = subprocess.run(["meson", "introspect", "--tests", directory], check=True,
                                 capture_output=True, text=True).stdout
         tally = Tally()
         for test in json.loads(listed):
-            if suite in (name.split(":")[-1] for name in test["suite"]):
+            if set(suites) & {name.split(":")[-1] for name in test["suite"]}:
                 report = REPORTS / f"{directory.name}-{test['name'].replace(' ', '-')}.xml"
                 tally += run_reporting(test["name"], test["cmd"], f"--gtest_output=xml:{report}",
                                        report, log, {**test["env"], **(environment or {})})
@@ -99,11 +99,6 @@ def asan_build(log):
                                  "-Db_lundef=false"], log)
 
 
-def sanitized_suites(log):
-    return (gtest_suite("unit", ASAN_BUILD, SANITIZERS)(log)
-            + gtest_suite("golden", ASAN_BUILD, SANITIZERS)(log))
-
-
 def bench(log):
     done = run([BUILD / "tests" / "bench" / "walk_bench"], log)
     print(log.read_text(errors="replace"), end="")
@@ -115,10 +110,11 @@ STAGES = (
     Stage("build", "build everything", build, needed=True),
     Stage("format", "clang-format", format_check),
     Stage("style", "tests/tidy: lengths, include direction, headers", pytest_suite("tidy")),
-    Stage("unit", "unit tests", gtest_suite("unit")),
-    Stage("golden", "golden packets: the core in process, the BPF program", gtest_suite("golden")),
+    Stage("unit", "unit tests", gtest_suites("unit")),
+    Stage("golden", "golden packets: the core in process, the BPF program", gtest_suites("golden")),
     Stage("asan-build", "build everything with address and UB sanitizers", asan_build),
-    Stage("asan", "the unit and golden tests with them", sanitized_suites),
+    Stage("asan", "the unit and golden tests with them",
+          gtest_suites("unit", "golden", directory=ASAN_BUILD, environment=SANITIZERS)),
     Stage("lab", "the daemon in the lab", pytest_suite("lab"), quick=False),
     Stage("vm", "Debian 12's stock kernel under emulation", pytest_suite("vm"), quick=False),
     Stage("clang-tidy", "clang-tidy, one test a source", tidy.stage, quick=False),
