@@ -34,12 +34,12 @@ PS_INLINE int ps_leaves(const struct ps_packet *packet, const struct ps_backend 
   return packet->protocol == PS_UDP && backend->down;
 }
 
-// A client that has a flow may be given another one: when it opens again what is half-open or
-// closing, and when its UDP flow leads to a backend that is down. Anything else stays where it is.
+// A client that has a flow may be given another one: when it opens again what is half-open, closing
+// or leads to a backend that is down, and with every datagram to one that is. Anything else stays.
 PS_INLINE int ps_may_move(const struct ps_packet *packet, const struct ps_backend *backend,
                           __u64 word) {
-  return ps_leaves(packet, backend) || (packet->protocol == PS_TCP && ps_is_opening(packet) &&
-                                        ps_flow_state(word) != PS_FLOW_ESTABLISHED);
+  if (packet->protocol == PS_UDP) return ps_leaves(packet, backend);
+  return ps_is_opening(packet) && (backend->down || ps_flow_state(word) != PS_FLOW_ESTABLISHED);
 }
 
 // Whether the packet can change nothing in an established flow.

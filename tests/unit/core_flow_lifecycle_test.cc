@@ -178,6 +178,17 @@ TEST_P(FlowLife, StaysWithItsBackendWhenEstablished) {
   EXPECT_EQ(backend_of(world_.from_client(client(2), kSyn)), backend(1));
 }
 
+TEST_P(FlowLife, MovesOnASynWhenItsBackendIsDown) {
+  only(0);
+  world_.establish(client());
+  world_.state.backends[backend(0)].down = true;
+  only(1);
+  EXPECT_EQ(backend_of(world_.from_client(client(), kAck, kIsn + 1)), backend(0));
+  EXPECT_EQ(backend_of(world_.from_client(client(), kSyn)), backend(1));
+  EXPECT_EQ(flows().half_open, 1u);
+  EXPECT_EQ(flows().established, 0u);
+}
+
 TEST_P(FlowLife, TellsAClientOfABackendThatIsNotInTheTablesToComeAgain) {
   only(0);
   world_.establish(client());
