@@ -67,7 +67,8 @@ class HealthBackend {
 
 // Reads a request, into `request` if that is given, and answers with the text.
 inline HealthBackend::Script answering(std::string text, std::string* request = nullptr) {
-  return [text = std::move(text), request](HealthBackend::Socket& socket) -> boost::asio::awaitable<void> {
+  return [text = std::move(text),
+          request](HealthBackend::Socket& socket) -> boost::asio::awaitable<void> {
     std::string read;
     co_await boost::asio::async_read_until(socket, boost::asio::dynamic_buffer(read), "\r\n\r\n",
                                            boost::asio::use_awaitable);
@@ -89,7 +90,8 @@ inline HealthBackend::Script silent() {
 
 // Begins with one text and then repeats another for ever.
 inline HealthBackend::Script endless(std::string start, std::string more) {
-  return [start = std::move(start), more = std::move(more)](HealthBackend::Socket& socket) -> boost::asio::awaitable<void> {
+  return [start = std::move(start),
+          more = std::move(more)](HealthBackend::Socket& socket) -> boost::asio::awaitable<void> {
     co_await boost::asio::async_write(socket, boost::asio::buffer(start),
                                       boost::asio::use_awaitable);
     while (true) {
