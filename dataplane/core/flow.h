@@ -11,7 +11,6 @@
 
 #include "dataplane/core/access.h"
 #include "dataplane/core/packet.h"
-#include "dataplane/core/select.h"
 
 enum {
   PS_FLOW_CLIENT_FIN = 1,

@@ -14,8 +14,8 @@
 
 struct ps_new_flow {
   struct ps_address client;
-  __u64 client_hash;  // ps_tuple_hash of the client's tuple
-  __u64 client_key;   // ps_index_key of it
+  __u64 client_hash;   // ps_tuple_hash of the client's tuple
+  __u64 index_client;  // ps_index_entry.client
   __u64 client_hop;
   __u32 now;
   __u32 generation;
@@ -175,7 +175,7 @@ PS_INLINE int ps_index_is_free(__u64 onward, __u32 now) {
 
 PS_INLINE int ps_index_is_of(int family, struct ps_index_entry *entry,
                              const struct ps_new_flow *wanted) {
-  if (ps_flow_load(&entry->client) != (wanted->service | (wanted->client_key << 16))) return 0;
+  if (ps_flow_load(&entry->client) != wanted->index_client) return 0;
   return family == PS_IPV4 || ps_same_address(family, ps_index_client(entry), &wanted->client);
 }
 
@@ -187,7 +187,7 @@ PS_INLINE int ps_index_write(int family, struct ps_index_entry *entry, __u64 bef
   const __u64 onward =
       spill | ps_onward(wanted->snat_port, wanted->backend, wanted->snat, wanted->now);
   if (__sync_val_compare_and_swap(&entry->onward, before, claimed) != before) return 0;
-  *(volatile __u64 *)&entry->client = wanted->service | (wanted->client_key << 16);
+  *(volatile __u64 *)&entry->client = wanted->index_client;
   if (family == PS_IPV6) *ps_index_client(entry) = wanted->client;
   return __sync_val_compare_and_swap(&entry->onward, claimed, onward) == claimed;
 }

@@ -90,7 +90,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *table
   wanted.client.word[0] = packet->source->word[0];
   if (family == PS_IPV6) wanted.client = *packet->source;
   wanted.client_hash = known->hash;
-  wanted.client_key = ps_index_key(family, &tuple, known->hash);
+  wanted.index_client = route->service_id | (ps_index_key(family, &tuple, known->hash) << 16);
   wanted.client_hop = ps_client_hop(packet, route->interface);
   wanted.now = known->now;
   wanted.generation = route->generation;

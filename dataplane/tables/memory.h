@@ -6,7 +6,7 @@
 #include "dataplane/core/access.h"
 #include "dataplane/core/packet.h"
 
-// Where each table begins. Owned by whoever mapped or allocated it (TableMemory in
+// Where each table begins. Owned by whoever mapped or allocated it (AnonymousTables in
 // tables/layout.h).
 struct ps_tables {
   struct ps_control* control;

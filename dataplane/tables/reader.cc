@@ -58,10 +58,9 @@ CounterSnapshot read_counters(const ps_tables& tables) {
     for (uint32_t id = 0; id < tables.max_services; id++) {
       const auto service = static_cast<ServiceId>(id);
       const ps_traffic& traffic = *ps_service_traffic_at(&tables, worker, id);
-      if (traffic.packets_to_backend)
+      if (traffic.packets_to_backend + traffic.packets_to_client != 0) {
         add(snapshot.services[service], traffic);
-      else if (traffic.packets_to_client)
-        add(snapshot.services[service], traffic);
+      }
       add_reasons(snapshot, service, *ps_reasons_at(&tables, worker, id));
     }
     for (uint32_t id = 1; id < tables.max_backends; id++) {
