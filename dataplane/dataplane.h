@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "dataplane/address.h"
+#include "dataplane/mode.h"
 #include "dataplane/result.h"
 
 namespace penstock {
@@ -53,6 +54,7 @@ struct ServiceEntry {
   Endpoint vip;
   uint8_t client_prefix_bits = 32;  // of the VIP's family
   uint8_t lookup_table = 0;         // 0 or 1: which of the service's two lookup tables is in use
+  Mode mode = Mode::kNat;
   bool operator==(const ServiceEntry&) const = default;
 };
 

@@ -18,6 +18,8 @@ def parse():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND")
     up = verbs.add_parser("up", help="bring the world up and leave it up")
+    up.add_argument("--mode", choices=world.WORLDS, default="nat",
+                    help="how packets reach the instances: nat (default) or dsr")
     up.add_argument("--no-servers", action="store_true", help="bring your own instances")
     verbs.add_parser("down", help="remove everything, after a crash too")
     verbs.add_parser("status", help="what is up, and what the appliance says")
@@ -35,7 +37,7 @@ def main():
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
     match options.verb:
         case "up":
-            return commands.up(with_servers=not options.no_servers)
+            return commands.up(options.mode, with_servers=not options.no_servers)
         case "down":
             return commands.down()
         case "status":

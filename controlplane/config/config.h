@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/address.h"
+#include "dataplane/mode.h"
 
 namespace penstock {
 
@@ -38,7 +39,6 @@ struct BackendConfig {
   bool operator==(const BackendConfig&) const = default;
 };
 
-enum class Mode : uint8_t { kNat };
 enum class AllDownPolicy : uint8_t {
   kReject,     // the kernel answers: a reset for TCP, port unreachable for UDP
   kLastKnown,  // health is set aside: every client where it would be with all backends up

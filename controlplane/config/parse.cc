@@ -165,11 +165,11 @@ BackendConfig read_backend(const toml::table& table, const std::string& file, Se
 void read_mode(TomlReader& reader, Mode& mode) {
   std::optional<Mode> read = mode;
   reader.choice<std::optional<Mode>>(
-      "mode", read, {{"nat", Mode::kNat}, {"dnat", {}}, {"dsr", {}}, {"tunnel", {}}});
+      "mode", read, {{"nat", Mode::kNat}, {"dsr", Mode::kDsr}, {"dnat", {}}, {"tunnel", {}}});
   if (read) {
     mode = *read;
   } else {
-    reader.fault("mode", "dnat, dsr and tunnel follow in a later version: use \"nat\"");
+    reader.fault("mode", "dnat and tunnel follow in a later version: use \"nat\" or \"dsr\"");
   }
 }
 

@@ -191,10 +191,17 @@ std::string check_backend_address(const Config& config, const ServiceConfig& ser
   const IpAddress& vip = service.vip.address;
   if (address.family != vip.family) {
     return fmt::format(
-        "{} is {}, but service \"{}\" is at {}, which is {}: mode nat keeps the "
+        "{} is {}, but service \"{}\" is at {}, which is {}: mode {} keeps the "
         "family, so name an {} address of the instance",
         to_string(address), to_string(address.family), service.name, to_string(vip),
-        to_string(vip.family), to_string(vip.family));
+        to_string(vip.family), to_string(service.mode), to_string(vip.family));
+  }
+  if (service.mode != Mode::kNat && endpoint.port != service.vip.port) {
+    return fmt::format(
+        "mode {} leaves ports as they are, and service \"{}\" is at port {}: the instance has to "
+        "listen there, so name {}",
+        to_string(service.mode), service.name, service.vip.port,
+        to_string(Endpoint{address, service.vip.port}));
   }
   for (const ServiceConfig& other : config.services) {
     if (other.vip.address != address) continue;

@@ -135,6 +135,7 @@ class Planner {
     ServiceEntry& entry = plan_.next.forwarding.services[id];
     entry.protocol = service.protocol;
     entry.vip = service.vip;
+    entry.mode = service.mode;
     entry.client_prefix_bits =
         service.vip.address.is_ipv4() ? service.client_prefix.ipv4 : service.client_prefix.ipv6;
     const std::set<std::string> up = healthy(input_, service);

@@ -12,13 +12,14 @@ struct ps_route {
   const struct ps_service *service;
   const struct ps_backend *backend;
   const struct ps_flow *flow;  // to the client
-  __u64 onward;                // to the backend: ps_index_entry.onward
+  __u64 onward;                // to the backend: ps_index_entry.onward; its backend in any mode
   __u32 generation;
   __u32 snat;        // to the client: place in settings->snat
   __u32 interface;   // place in settings->interfaces where the packet came in
   __u16 service_id;  // 0: not known
   __u16 backend_id;
   __u8 is_new;
+  __u8 mode;  // enum ps_mode: how this packet goes, which for a flow's is PS_NAT
 };
 
 // A frame sent to another station (flooded by a switch, or met by a promiscuous interface) or to a

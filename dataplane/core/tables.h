@@ -12,7 +12,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 2
+#define PS_LAYOUT_VERSION 3
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -69,6 +69,12 @@ struct ps_settings {
 };
 PS_SIZE_IS(struct ps_settings, 64 + 16 + 64 + 16 + 128 + 512);
 
+// How packets reach a service's backends.
+enum ps_mode {
+  PS_NAT,  // translated in both directions, by a flow
+  PS_DSR,  // as they are, in a frame to the backend, which has the VIP too and answers directly
+};
+
 struct ps_service {
   struct ps_address vip;
   struct ps_address client_mask;  // the part of a client's address that is hashed
@@ -76,7 +82,8 @@ struct ps_service {
   __u8 family;                    // enum ps_family; 0: no entry
   __u8 protocol;                  // enum ps_protocol
   __u8 lookup_table;              // which of its pair: 0 or 1
-  __u8 reserved[27];
+  __u8 mode;                      // enum ps_mode
+  __u8 reserved[26];
 };
 PS_SIZE_IS(struct ps_service, 64);
 

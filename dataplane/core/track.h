@@ -104,8 +104,16 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *table
   return (enum ps_reason)reason;
 }
 
-// A flow for a client that opens one: its old one made new when it leads to the same backend, else
-// one to the backend that its address selects.
+// Without a flow, each packet goes where its client's address leads.
+PS_INLINE void ps_go_by_address(const struct ps_packet *packet, __u16 selected,
+                                struct ps_route *route) {
+  route->mode = route->service->mode;
+  route->onward = ps_onward(0, selected, 0, 0);
+  route->is_new = packet->protocol == PS_TCP && ps_is_opening(packet);
+}
+
+// A flow for a client that opens one, where the mode has flows: its old one made new when it leads
+// to the same backend, else one to the backend that its address selects.
 PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables,
                                                   const struct ps_frame *frame, int family,
                                                   const struct ps_packet *packet,
@@ -118,6 +126,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   const int stays = met->flow && selected == ps_onward_backend(known->onward);
   if (met->flow && !stays) ps_free_flow(met->flow, met->word);
   if (!selected) return PS_REASON_no_backend;
+  if (route->service->mode != PS_NAT) {
+    ps_go_by_address(packet, selected, route);
+    return PS_REASON_NONE;
+  }
   const struct ps_backend *backend = ps_backend_at(tables, route->generation, selected);
   if (!backend || backend->family != family) return PS_REASON_backend_gone;
   if (!backend->resolved) return PS_REASON_backend_unresolved;
@@ -138,7 +150,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_find_vip(const struct ps_tables *tables,
   return route->service ? PS_REASON_NONE : PS_REASON_tables_unreadable;
 }
 
-// The flow that the client's index entry leads to goes on, or another one begins.
+// The flow that the client's index entry leads to goes on, in whatever mode its service is now; or
+// another one begins.
 PS_MUST_USE PS_INLINE enum ps_reason ps_meet_flow(const struct ps_tables *tables,
                                                   const struct ps_frame *frame, int family,
                                                   const struct ps_packet *packet,
@@ -157,7 +170,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_meet_flow(const struct ps_tables *tables
     ps_index_keep_spilled(tables, route->settings, family, &in_memory);
     return PS_REASON_NONE;
   }
-  if (!ps_is_opening(packet)) {
+  if (route->service->mode == PS_NAT && !ps_is_opening(packet)) {
     return known->entry && !met.backend ? PS_REASON_backend_gone : PS_REASON_no_flow;
   }
   return ps_open_flow(tables, frame, family, packet, known, &met, route);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// The rewrite: network address and port translation in both directions, TTL, MAC addresses.
+// The rewrite: network address and port translation in both directions (nat), TTL, MAC addresses.
 //
 // Checksums are updated (RFC 1624, RFC 3022); a UDP checksum of zero over IPv4 stays zero, and one
 // that becomes zero is sent as all ones (RFC 768).
@@ -74,6 +74,11 @@ PS_INLINE void ps_spend_hop(int family, const struct ps_packet *packet, __u64 ad
   ip->checksum = ps_sum_end(ps_sum_begin(ip->checksum) + address_change + 0xfffe);
 }
 
+// Destination and source, as they stand in memory.
+PS_INLINE void ps_set_macs(struct ps_ethernet *ethernet, const __u32 macs[3]) {
+  for (int i = 0; i < 3; i++) ps_store32(ethernet->destination + i * 4, macs[i]);
+}
+
 PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
                           const struct ps_destination *next) {
   struct ps_udp *ports = packet->udp;
@@ -90,8 +95,15 @@ PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
   ps_set_address(family, packet->destination, next->to);
   ports->source_port = next->from_port;
   ports->destination_port = next->to_port;
-  __u8 *macs = packet->ethernet->destination;
-  for (int i = 0; i < 3; i++) ps_store32(macs + i * 4, next->ethernet[i]);
+  ps_set_macs(packet->ethernet, next->ethernet);
+}
+
+// To a backend that has the VIP itself: only the frame is another one.
+PS_INLINE __u32 ps_hand_over(int family, const struct ps_packet *packet,
+                             const struct ps_route *route) {
+  ps_spend_hop(family, packet, 0);
+  ps_set_macs(packet->ethernet, route->backend->ethernet);
+  return route->backend->interface_index;
 }
 
 // Rewrites the packet in place; answers the index of the interface that it leaves by.

@@ -74,7 +74,9 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_forward(const struct ps_tables *table
                                            : ps_track_answer(tables, frame, family, packet, route);
   if (reason) return ps_refuse(tables, frame, route->service_id, reason);
   ps_count(tables, frame, to_backend, packet, route);
-  const __u32 out = ps_translate(family, to_backend, packet, route);
+  const __u32 out = to_backend && route->mode == PS_DSR
+                        ? ps_hand_over(family, packet, route)
+                        : ps_translate(family, to_backend, packet, route);
   const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out};
   return verdict;
 }

@@ -94,6 +94,7 @@ ps_service to_table(const ServiceEntry& from) {
   to.family = family_number(from.vip.address);
   to.protocol = static_cast<uint8_t>(from.protocol);
   to.lookup_table = from.lookup_table;
+  to.mode = static_cast<uint8_t>(from.mode);
   return to;
 }
 
@@ -102,6 +103,7 @@ ServiceEntry from_table(const ps_service& from) {
   to.vip = {from_wire(from.family, from.vip), ps_host16(from.port)};
   to.protocol = static_cast<Protocol>(from.protocol);
   to.client_prefix_bits = prefix_bits(from.client_mask);
+  to.mode = static_cast<Mode>(from.mode);
   to.lookup_table = from.lookup_table;
   return to;
 }

@@ -172,6 +172,7 @@ class Service:
     protocol: str
     slots: tuple = (1,)  # backend ids; slot i of the lookup table holds slots[i % len(slots)]
     prefix_bits: int = 0  # 0: all of the address
+    mode: str = "nat"
 
     def bits(self):
         return self.prefix_bits or ip_address(self.address).max_prefixlen
@@ -184,7 +185,8 @@ class Service:
     def to_json(self):
         return {"id": self.id, "protocol": self.protocol,
                 "address": self.address, "port": self.port,
-                "client_prefix_bits": self.bits(), "slots": list(self.slots)}
+                "client_prefix_bits": self.bits(), "mode": self.mode,
+                "slots": list(self.slots)}
 
 
 @dataclass(frozen=True)
@@ -261,11 +263,14 @@ class Talk:
                       ethernet_source=self.router, **fields)
 
     def forwarded(self, request):
+        handed_over = replace(request, hops=request.hops - 1, ethernet_source=self.by.own_mac,
+                              ethernet_destination=self.by.mac)
+        return handed_over if self.to.mode == "dsr" else self.translated(handed_over)
+
+    def translated(self, request):
         return replace(request, source=self.appliance.snat(request.family),
                        source_port=self.appliance.snat_ports[0],
-                       destination=self.by.address, destination_port=self.by.port,
-                       hops=request.hops - 1, ethernet_source=self.by.own_mac,
-                       ethernet_destination=self.by.mac)
+                       destination=self.by.address, destination_port=self.by.port)
 
     def answer(self, **fields):
         snat = self.appliance.snat(ip_address(self.client).version)

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the corpus: `cases.py > corpus.json`. The same cases give the same bytes.
 
-The cases are forwarding_cases.py and hostile_cases.py; README.md says what corpus.json holds.
+The cases are in the modules that end in _cases.py; README.md says what corpus.json holds.
 """
 import json
 import sys
 
 import forwarding_cases
 import hostile_cases
+import stateless_cases
 
 
 def write(cases, out):
@@ -26,5 +27,5 @@ def write(cases, out):
 
 
 if __name__ == "__main__":
-    write([case.to_json() for module in (forwarding_cases, hostile_cases)
+    write([case.to_json() for module in (forwarding_cases, hostile_cases, stateless_cases)
            for case in module.cases()], sys.stdout)

@@ -80,6 +80,13 @@ BackendEntry backend(const json::object& from) {
   return to;
 }
 
+Mode mode(const json::value& from) {
+  for (const Mode mode : {Mode::kNat, Mode::kDsr}) {
+    if (to_string(mode) == from.as_string()) return mode;
+  }
+  throw std::invalid_argument("no such mode");
+}
+
 Configuration configuration(const json::object& from) {
   Configuration to;
   to.state.settings = settings(from);
@@ -92,7 +99,8 @@ Configuration configuration(const json::object& from) {
     to.state.services[id] = {protocol(service.at("protocol")),
                              {address(service.at("address")), number<uint16_t>(service.at("port"))},
                              number<uint8_t>(service.at("client_prefix_bits")),
-                             0};
+                             0,
+                             mode(service.at("mode"))};
     to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
   }
   for (const json::value& value : from.at("backends").as_array()) {

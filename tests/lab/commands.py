@@ -48,10 +48,10 @@ def wait_for_interrupt():
         print("\nThe lab comes down.")
 
 
-def up(with_servers):
+def up(mode, with_servers):
     with lifecycle.locked():
         prepare()
-        lifecycle.up(with_servers)
+        lifecycle.up(mode, with_servers)
     print("The lab is up: `./lab status` shows it, `./lab down` removes it.")
     return 0
 
@@ -83,11 +83,11 @@ def status():
     if not there:
         print("The lab is down.")
         return 1
-    for node in world.NODES:
+    for node in world.current().nodes:
         if node.name in there:
             shown = ", ".join(node.addresses[:1] + node.addresses[-1:])
             print(f"{node.name:<10} {len(node.addresses):>3} addresses: {shown}")
-    for instance in world.INSTANCES + (world.FIFTH_INSTANCE,):
+    for instance in world.current().instances + (world.FIFTH_INSTANCE,):
         if servers.is_up(instance):
             print(f"{instance.name:<10} on {instance.node}, "
                   f"HTTP port {instance.http_port}, echo port {instance.echo_port}")

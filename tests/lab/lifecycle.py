@@ -31,17 +31,19 @@ def is_up():
     return bool(netns.existing()) or world.RUN.exists()
 
 
-def up(with_servers=True):
+def up(mode="nat", with_servers=True):
     """The whole world, with the daemon ready; nothing of it remains after a failure."""
     if is_up():
         raise LabError("a lab is up already: `./lab down` takes it down")
     try:
         make_run_directory()
-        netns.create()
+        world.MODE_FILE.write_text(mode, encoding="ascii")
+        this = world.current()
+        netns.create(this.nodes)
         if with_servers:
             servers.prepare()
-            servers.start(world.INSTANCES)
-        daemon = appliance.start()
+            servers.start(this.instances)
+        daemon = appliance.start(this.config)
         (appliance.wait_all_up if with_servers else appliance.wait_answering)(daemon)
     except BaseException:
         down()

@@ -19,6 +19,8 @@ SYSCTLS = (
     # Three subnets share one wire.
     "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
 )
+# IPv6 is quiet about its loopback's addresses anyway.
+QUIET_ABOUT_LOOPBACK = ("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
 
 
 class LabError(Exception):
@@ -52,26 +54,26 @@ def existing():
             if os.path.exists(f"/run/netns/{world.namespace_of(name)}")]
 
 
-def create():
+def create(nodes):
     batch(*(f"netns add {world.namespace_of(name)}" for name in world.NODE_NAMES))
     for name in world.NODE_NAMES:
         run(name, "sysctl", "-q", "-w", *SYSCTLS)
     bridge_namespace = world.namespace_of(world.BRIDGE)
     batch(*(f"link add eth0 address {node.mac} netns {node.namespace} type veth "
-            f"peer name {node.name} netns {bridge_namespace}" for node in world.NODES))
-    for node in world.NODES:
+            f"peer name {node.name} netns {bridge_namespace}" for node in nodes))
+    for node in nodes:
         # A frame that XDP sends on has to carry its checksum: no NIC fills it in later.
         run(node.name, "ethtool", "-K", "eth0", "tx", "off")
         run(world.BRIDGE, "ethtool", "-K", node.name, "tx", "off")
-    configure_bridge()
-    for node in world.NODES:
+    configure_bridge(nodes)
+    for node in nodes:
         configure_node(node)
 
 
-def configure_bridge():
+def configure_bridge(nodes):
     batch("link set lo up",
           "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-          *(f"link set {node.name} master br0 up" for node in world.NODES),
+          *(f"link set {node.name} master br0 up" for node in nodes),
           # A veth end takes what XDP transmits at its peer only with an XDP program of its own.
           f"link set dev appliance xdpdrv obj {world.PASS_PROGRAM} sec xdp",
           "link set br0 up",
@@ -79,11 +81,14 @@ def configure_bridge():
 
 
 def configure_node(node):
+    if node.own_vips:
+        run(node.name, "sysctl", "-q", "-w", *QUIET_ABOUT_LOOPBACK)
     addresses = (f"{address} dev eth0{' nodad' if ':' in address else ''}"
                  for address in node.addresses)
     batch("link set lo up", "link set eth0 up",
           *(f"address add {address}" for address in addresses),
           *(f"route add {route}" for route in node.routes),
+          *(f"address add {vip} dev lo" for vip in node.own_vips),
           namespace=node.namespace)
 
 

@@ -3,11 +3,12 @@
 
 All nodes hang on one Linux bridge, which has a namespace of its own. Three subnets share that
 wire, and routes say who sees whom: the client knows only the way to the VIPs, through the
-appliance, so an answer that reaches it has been translated; the hosts know only their own subnet,
-so they answer the appliance. Nothing here acts.
+appliance, so what it sends goes there; in mode nat the hosts know only their own subnet, so they
+answer the appliance, in the others they have the VIPs too and know the way to the clients. Nothing
+here acts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,8 +16,9 @@ BUILD = ROOT / "build"
 PENSTOCK = BUILD / "controlplane" / "penstock"
 PASS_PROGRAM = BUILD / "tests" / "lab" / "pass.bpf.o"
 CONFIG = ROOT / "configs" / "lab.toml"
+DSR_CONFIG = ROOT / "configs" / "lab-dsr.toml"
 
-# All that the lab makes outside its namespaces is below RUN, which configs/lab.toml names too.
+# All that the lab makes outside its namespaces is below RUN, which configs/lab*.toml name too.
 RUN = Path("/run/penstock-lab")
 BPFFS = RUN / "bpf"
 PIN_PATH = BPFFS / "penstock"
@@ -45,22 +47,26 @@ class Node:
     mac: str
     addresses: tuple  # with prefix lengths
     routes: tuple = ()
+    own_vips: tuple = ()  # on its loopback, and nobody on the wire is told
 
     @property
     def namespace(self):
         return namespace_of(self.name)
 
 
+TO_CLIENTS = ("198.18.0.0/24 dev eth0", "2001:db8:18::/64 dev eth0")
+CLIENT = Node("client", "02:00:00:00:00:c1",
+              addresses=tuple(f"{a}/24" for a in CLIENTS[4]) + tuple(f"{a}/64" for a in CLIENTS[6]),
+              routes=tuple(f"{VIPS[f]} via {APPLIANCE[f]} dev eth0 onlink" for f in (4, 6)))
 NODES = (
-    Node("client", "02:00:00:00:00:c1",
-         addresses=tuple(f"{a}/24" for a in CLIENTS[4]) + tuple(f"{a}/64" for a in CLIENTS[6]),
-         routes=tuple(f"{VIPS[f]} via {APPLIANCE[f]} dev eth0 onlink" for f in (4, 6))),
+    CLIENT,
     Node("appliance", "02:00:00:00:00:fe",
-         addresses=(f"{APPLIANCE[4]}/24", f"{APPLIANCE[6]}/64"),
-         routes=("198.18.0.0/24 dev eth0", "2001:db8:18::/64 dev eth0")),
+         addresses=(f"{APPLIANCE[4]}/24", f"{APPLIANCE[6]}/64"), routes=TO_CLIENTS),
     Node("host1", "02:00:00:00:00:01", addresses=("10.0.0.1/24", "2001:db8:10::1/64")),
     Node("host2", "02:00:00:00:00:02", addresses=("10.0.0.2/24", "2001:db8:10::2/64")),
 )
+NODES_THAT_ANSWER_DIRECTLY = NODES[:2] + tuple(
+    replace(host, routes=TO_CLIENTS, own_vips=tuple(VIPS.values())) for host in NODES[2:])
 BRIDGE = "bridge"  # the fifth namespace: br0, with a port named after each node
 NODE_NAMES = tuple(node.name for node in NODES) + (BRIDGE,)
 
@@ -72,11 +78,13 @@ class Instance:
     node: str
     http_port: int
     echo_port: int
+    serves_vips: bool = False  # else only its host's own addresses
 
     @property
     def addresses(self):
         node = next(n for n in NODES if n.name == self.node)
-        return [address.split("/")[0] for address in node.addresses]
+        own = [address.split("/")[0] for address in node.addresses]
+        return own + list(VIPS.values()) if self.serves_vips else own
 
 
 INSTANCES = (
@@ -92,3 +100,28 @@ HTTP_SERVICES = {4: "web", 6: "web6"}
 ECHO_SERVICES = {4: "echo", 6: "echo6"}
 HTTP_PORT = 80
 ECHO_PORT = 7
+
+# Where the service's own port is the instance's, there is one a host.
+DIRECT_INSTANCES = tuple(Instance(node, node, HTTP_PORT, ECHO_PORT, serves_vips=True)
+                         for node in ("host1", "host2"))
+
+
+@dataclass(frozen=True)
+class World:
+    """What differs by the services' mode."""
+    mode: str
+    config: Path
+    nodes: tuple
+    instances: tuple
+
+
+WORLDS = {w.mode: w for w in (
+    World("nat", CONFIG, NODES, INSTANCES),
+    World("dsr", DSR_CONFIG, NODES_THAT_ANSWER_DIRECTLY, DIRECT_INSTANCES),
+)}
+MODE_FILE = RUN / "mode"  # which of them is up
+
+
+def current():
+    """The world that is up."""
+    return WORLDS[MODE_FILE.read_text(encoding="ascii")]

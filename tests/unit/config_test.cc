@@ -240,7 +240,14 @@ TEST(Config, RefusesWordsThatAreNoChoice) {
 
 TEST(Config, SaysWhatFollowsInALaterVersion) {
   EXPECT_THAT(fault_in_dataplane("driver = \"dpdk\"\n"), HasSubstr("this version does not have"));
-  EXPECT_THAT(fault_in_service("mode = \"dsr\"\n"), HasSubstr("later version"));
+  EXPECT_THAT(fault_in_service("mode = \"dnat\"\n"), HasSubstr("later version"));
+}
+
+TEST(Config, AsksForTheServicesPortWhereTheModeKeepsIt) {
+  EXPECT_THAT(
+      fault_in_service("mode = \"dsr\"\n[[service.backend]]\naddress = \"10.0.0.1:3000\"\n"),
+      HasSubstr("mode dsr leaves ports as they are, and service \"web\" is at port 80: the "
+                "instance has to listen there, so name 10.0.0.1:80"));
 }
 
 TEST(Config, RefusesAddressesThatAreNone) {

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/mode.h"
+
+#include "dataplane/core/tables.h"
+
+namespace penstock {
+
+static_assert(static_cast<int>(Mode::kNat) == PS_NAT && static_cast<int>(Mode::kDsr) == PS_DSR);
+
+std::string to_string(Mode mode) {
+  switch (mode) {
+    case Mode::kNat: return "nat";
+    case Mode::kDsr: return "dsr";
+  }
+  return "unknown";
+}
+
+}  // namespace penstock

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modes that keep no flow: each packet goes where its client's address leads."""
+from dataclasses import replace
+
+from builder import Case, Service
+from worlds import KINDS, VIP, client, kind, open_connection, talk, world
+
+
+def stateless_world(mode, family, protocol, slots=(1,), **changes):
+    service = Service(1, VIP[family], 80, protocol, slots=slots, mode=mode)
+    w = world(family, protocol, backends=len(slots), services=(service,), **changes)
+    return replace(w, backends=tuple(replace(b, port=80) for b in w.backends))
+
+
+def dsr_conversations():
+    for protocol, family in KINDS:
+        w = stateless_world("dsr", family, protocol)
+        t = talk(w, family)
+        case = Case(f"{kind(protocol, family)}: mode dsr hands packets over as they are, and "
+                    "remembers nothing", w)
+        if protocol == "tcp":
+            case.request(t, new=True, flags="S", flows=(0, 0, 0))
+        case.request(t, payload=b"odd", flags="PA", flows=(0, 0, 0))
+        case.request(t, payload=bytes(range(256)), hops=2, traffic_class=0xB9)
+        case.request(t, checksum_error=0x1234)
+        yield case
+
+        case = Case(f"{kind(protocol, family)}: mode dsr spreads clients over backends by their "
+                    "addresses alone", spread := stateless_world("dsr", family, protocol, (1, 2)))
+        for number in range(1, 9):
+            service = spread.service(1)
+            by = service.backend_of(spread.hash_key, client(family, number))
+            for port in (40000, 40001):
+                case.request(talk(spread, family, number, port=port, backend=by), payload=b"x")
+        yield case
+
+
+def dsr_refusals():
+    for protocol, family in KINDS:
+        w = stateless_world("dsr", family, protocol)
+        t = talk(w, family)
+        case = Case(f"{kind(protocol, family)}: what mode dsr cannot hand over", w)
+        case.drops(t.request(hops=1), "ttl_expired", service=1)
+        case.configure(w.with_backend(1, resolved=False))
+        case.drops(t.request(), "backend_unresolved", service=1)
+        case.configure(w.with_service(1, slots=(0,)))
+        case.passes(t.request(), "no_backend", service=1)
+        case.configure(w)
+        case.request(t)
+        yield case
+
+
+def changes_of_mode():
+    for protocol, family in KINDS:
+        nat = world(family, protocol, backends=1)
+        nat = nat.with_backend(1, port=80)
+        dsr = nat.with_service(1, mode="dsr")
+        t = talk(nat, family)
+        case = Case(f"{kind(protocol, family)}: an established flow goes on when its service "
+                    "leaves mode nat", nat)
+        open_connection(case, t)
+        case.configure(dsr)
+        case.request(t, acknowledgement=901)
+        case.wait(5_000)
+        case.request(t, acknowledgement=901, flows=(0, 1, 0))
+        case.answer(t)
+        newcomer = talk(dsr, family, port=40001)
+        case.request(newcomer, new=protocol == "tcp", flags="S", flows=(0, 1, 0))
+        yield case
+
+        half_open = replace(t, port=40002)
+        case = Case(f"{kind(protocol, family)}: a service in mode nat knows no connection of its "
+                    "time in mode dsr", dsr)
+        case.request(replace(half_open, appliance=dsr), payload=b"x")
+        case.configure(nat)
+        if protocol == "tcp":
+            case.passes(half_open.request(), "no_flow", service=1)
+        case.request(half_open, new=True, flags="S", flows=(1, 0, 0))
+        yield case
+
+
+def options():
+    w = stateless_world("dsr", 4, "tcp")
+    t = talk(w, 4)
+    case = Case("TCP over IPv4: mode dsr leaves IPv4 options alone", w)
+    case.request(t, ip_options=bytes([7, 7, 4, 0, 0, 0, 0, 0]))
+    yield case
+
+
+def cases():
+    for group in (dsr_conversations, dsr_refusals, changes_of_mode, options):
+        yield from group()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The modes in which instances have the VIP themselves and answer their clients directly."""
+
+import hashlib
+
+import pytest
+
+from . import appliance, clients, lifecycle, servers, world
+
+REQUESTS = 5
+
+
+@pytest.fixture(scope="module", name="mode", params=[mode for mode in world.WORLDS
+                                                     if mode != "nat"])
+def mode_fixture(request, machine):
+    """A world in each such mode."""
+    with lifecycle.locked():
+        lifecycle.up(request.param)
+        try:
+            yield request.param
+        finally:
+            lifecycle.down()
+
+
+both_families = pytest.mark.parametrize("family", [4, 6])
+
+
+@pytest.mark.parametrize("kind", ["http", "udp"])
+@both_families
+def test_clients_are_answered_each_by_one_instance(mode, kind, family):
+    seen = clients.send(kind, world.CLIENTS[family], requests=REQUESTS)
+    assert clients.errors(seen) == []
+    assert clients.wanderers(seen) == []
+    names = {instance.name for instance in world.WORLDS[mode].instances}
+    assert set(clients.homes(seen).values()) == names
+
+
+@both_families
+def test_a_download_of_10_mb_arrives_whole(mode, family):
+    seen = clients.send("fetch", world.CLIENTS[family][:5], seconds=60)
+    sums = {fetched.get("sha256") for fetched in seen.values()}
+    assert sums == {hashlib.sha256(servers.big_content()).hexdigest()}, (mode, seen)
+
+
+def test_the_answers_do_not_come_through_the_appliance(mode):
+    clients.send("http", world.CLIENTS[4][:10])
+    web = next(entry for entry in appliance.status()["services"] if entry["name"] == "web")
+    assert web["mode"] == mode
+    assert web["counters"]["packets_to_backend"] > 0
+    assert web["counters"]["packets_to_client"] == 0
+
+
+def test_a_failed_instance_loses_its_clients_to_the_other_and_gets_them_back(mode):
+    victim, other = world.WORLDS[mode].instances
+    some = clients.EVERYONE[::10]
+    before = clients.homes(clients.send("http", some))
+    servers.kill(victim)
+    appliance.wait_health(victim.name, "down")
+    during = clients.homes(clients.send("http", some))
+    assert set(during.values()) == {other.name}
+    servers.start([victim])
+    appliance.wait_health(victim.name, "up")
+    assert clients.homes(clients.send("http", some)) == before
