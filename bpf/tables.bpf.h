@@ -51,6 +51,25 @@ PS_INLINE __u32 ps_frame_length(const struct ps_frame *frame) {
   return (__u32)bpf_xdp_get_buff_len(frame->handle);
 }
 
+PS_INLINE void ps_frame_moved(struct ps_frame *frame) {
+  const struct xdp_md *ctx = frame->handle;
+  frame->data = (__u8 *)(long)ctx->data;
+  frame->end = (__u8 *)(long)ctx->data_end;
+}
+
+PS_INLINE int ps_frame_extend(struct ps_frame *frame, __s32 bytes) {
+  if (bpf_xdp_adjust_head(frame->handle, -bytes) != 0) return 0;
+  ps_frame_moved(frame);
+  return 1;
+}
+
+PS_INLINE int ps_frame_cut(struct ps_frame *frame, __u32 bytes) {
+  const __s32 surplus = (__s32)(ps_frame_length(frame) - bytes);
+  if (bpf_xdp_adjust_tail(frame->handle, -surplus) != 0) return 0;
+  ps_frame_moved(frame);
+  return 1;
+}
+
 // The maps are global: there is nothing to hold.
 struct ps_tables {
   char none;

@@ -44,6 +44,28 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   return Endpoint{*address, port};
 }
 
+std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
+  const size_t slash = text.find('/');
+  const auto address = IpAddress::parse(text.substr(0, slash));
+  if (!address) return std::nullopt;
+  const int most = address->is_ipv4() ? 32 : 128;
+  int bits = most;
+  if (slash != std::string_view::npos) {
+    const std::string_view digits = text.substr(slash + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
+    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  }
+  if (bits < 0 || bits > most) return std::nullopt;
+  for (int bit = bits; bit < most; bit++) {
+    if (address->bytes[static_cast<size_t>(bit / 8)] & (0x80 >> bit % 8)) return std::nullopt;
+  }
+  return IpPrefix{*address, static_cast<uint8_t>(bits)};
+}
+
+std::string to_string(const IpPrefix& prefix) {
+  return fmt::format("{}/{}", to_string(prefix.address), prefix.bits);
+}
+
 std::string to_string(const IpAddress& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   inet_ntop(address.is_ipv4() ? AF_INET : AF_INET6, address.bytes.data(), text.data(), text.size());

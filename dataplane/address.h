@@ -41,6 +41,17 @@ struct Endpoint {
   auto operator<=>(const Endpoint&) const = default;
 };
 
+// "198.51.100.0/24": an address whose bits after the first `bits` are zero.
+struct IpPrefix {
+  IpAddress address;
+  uint8_t bits = 0;
+
+  // nullopt: not a prefix. Without "/bits" it is the one address.
+  static std::optional<IpPrefix> parse(std::string_view text);
+
+  auto operator<=>(const IpPrefix&) const = default;
+};
+
 struct MacAddress {
   std::array<uint8_t, 6> bytes{};
 
@@ -49,6 +60,7 @@ struct MacAddress {
 
 std::string to_string(const IpAddress& address);
 std::string to_string(const Endpoint& endpoint);
+std::string to_string(const IpPrefix& prefix);
 std::string to_string(const MacAddress& mac);  // "02:00:00:00:00:01"
 
 }  // namespace penstock

@@ -38,6 +38,7 @@ struct NextHop {
   uint32_t interface_index = 0;
   MacAddress source;
   MacAddress destination;
+  uint16_t mtu = 0;  // in bytes of an IP packet; 0: not known
   bool operator==(const NextHop&) const = default;
 };
 
@@ -62,6 +63,7 @@ struct ServiceEntry {
 struct ForwardingSettings {
   std::array<uint64_t, 2> hash_key{};     // SipHash key of client hashes (plan/hash_key.h)
   std::vector<IpAddress> snat_addresses;  // at most 16 of each family
+  std::vector<IpPrefix> tunnel_sources;   // where tunnel packets come from; one of each family
   uint16_t snat_port_first = 0;
   uint16_t snat_port_last = 0;  // inclusive
   std::chrono::milliseconds tcp_half_open_timeout{};
@@ -101,7 +103,8 @@ struct CounterSnapshot {
   // Reason name (core/reasons.h) to count, only those that are not 0. Service 0: no service could
   // be told.
   std::map<ServiceId, std::map<std::string, uint64_t>> dropped;
-  std::map<ServiceId, std::map<std::string, uint64_t>> passed;  // punted to the kernel
+  std::map<ServiceId, std::map<std::string, uint64_t>> passed;    // punted to the kernel
+  std::map<ServiceId, std::map<std::string, uint64_t>> answered;  // with an error of our own
 };
 
 struct FlowCounts {

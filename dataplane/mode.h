@@ -8,8 +8,9 @@
 namespace penstock {
 
 enum class Mode : uint8_t {
-  kNat,  // translated in both directions
-  kDsr,  // in a frame to the backend, which has the VIP too and answers the client directly
+  kNat,     // translated in both directions
+  kDsr,     // in a frame to the backend, which has the VIP too and answers the client directly
+  kTunnel,  // the same, in an IP packet to the backend
 };
 
 // As the configuration says it: "nat".

@@ -19,7 +19,7 @@ def parse():
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND")
     up = verbs.add_parser("up", help="bring the world up and leave it up")
     up.add_argument("--mode", choices=world.WORLDS, default="nat",
-                    help="how packets reach the instances: nat (default) or dsr")
+                    help="how packets reach the instances: nat (default), dsr or tunnel")
     up.add_argument("--no-servers", action="store_true", help="bring your own instances")
     verbs.add_parser("down", help="remove everything, after a crash too")
     verbs.add_parser("status", help="what is up, and what the appliance says")

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "controlplane/cli/client.h"
+#include "controlplane/cli/decap.h"
 #include "controlplane/cli/run.h"
 #include "controlplane/cli/status_table.h"
 #include "controlplane/control/daemon.h"
@@ -32,6 +33,9 @@ struct Options {
   std::string backend;
   std::string client;
   std::string name;
+  std::string interface;
+  std::vector<std::string> sources;
+  std::vector<std::string> vips;
   uint32_t weight = 1;
   bool json = false;
   bool discard_changes = false;
@@ -142,6 +146,7 @@ class CommandLine {
     add_file_verbs();
     add_backend_verbs();
     add_question_verbs();
+    add_decap();
   }
 
   int run(int argc, char** argv) {
@@ -217,6 +222,17 @@ class CommandLine {
     command->add_option("CLIENT", options_.client, "its address")->required();
     command->add_option("SERVICE", options_.service)->required();
     command->add_flag("--json", options_.json, "for programs");
+  }
+
+  void add_decap() {
+    CLI::App* command =
+        verb("decap", "on a backend of mode tunnel: take clients' packets out, in the foreground",
+             [](Options& o) { return finish(run_decapsulator(o.interface, o.sources, o.vips)); });
+    command->add_option("--interface", options_.interface, "where they come in")->required();
+    command->add_option("--from", options_.sources, "addresses or prefixes of the appliances")
+        ->required();
+    command->add_option("--vip", options_.vips,
+                        "addresses that may be inside; without, all are let in");
   }
 
   CLI::App app_{"A layer-4 load balancer that keeps every client at its backend", "penstock"};

@@ -78,7 +78,7 @@ Row backend_row(const json::object& backend, bool colour) {
 
 std::vector<Row> reason_rows(const json::object& counted) {
   std::vector<Row> rows;
-  for (const char* kind : {"dropped", "passed"}) {
+  for (const char* kind : {"dropped", "passed", "answered"}) {
     for (const json::value& item : counted.at(kind).as_array()) {
       const auto& reason = item.as_object();
       rows.push_back({{count(number(reason, "count")), true}, {kind}, {text(reason, "text")}});

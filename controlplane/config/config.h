@@ -85,6 +85,7 @@ struct DataplaneConfig {
   std::vector<std::string> interfaces;    // at least one
   std::vector<IpAddress> snat_addresses;  // empty: the interface's own; at most 16 a family
   PortRange snat_ports;
+  std::vector<IpPrefix> tunnel_sources;     // at most one a family; none: the first snat address
   uint32_t flow_table_entries = 1'048'576;  // for each family
   uint32_t max_services = 64;
   uint32_t max_backends = 4096;  // distinct address:port, all services together

@@ -55,6 +55,18 @@ void read_driver(TomlReader& reader, std::string& driver) {
   }
 }
 
+void read_tunnel_sources(TomlReader& reader, std::vector<IpPrefix>& prefixes) {
+  for (const std::string& text : reader.texts("tunnel_sources")) {
+    if (const auto prefix = IpPrefix::parse(text)) {
+      prefixes.push_back(*prefix);
+    } else {
+      reader.fault(
+          "tunnel_sources",
+          fmt::format("found {}, expected a prefix such as \"198.51.100.0/24\"", in_quotes(text)));
+    }
+  }
+}
+
 void read_dataplane(const toml::table& table, const std::string& file, DataplaneConfig& dataplane,
                     ConfigPlaces& places, Findings& findings) {
   TomlReader reader(table, file, "dataplane", findings);
@@ -62,6 +74,7 @@ void read_dataplane(const toml::table& table, const std::string& file, Dataplane
   places.interfaces = reader.place("interfaces");
   places.snat_addresses = reader.place("snat_addresses");
   places.snat_ports = reader.place("snat_ports");
+  places.tunnel_sources = reader.place("tunnel_sources");
   read_driver(reader, dataplane.driver);
   dataplane.interfaces = reader.texts("interfaces");
   for (const std::string& text : reader.texts("snat_addresses")) {
@@ -75,6 +88,7 @@ void read_dataplane(const toml::table& table, const std::string& file, Dataplane
   }
   reader.parsed("snat_ports", dataplane.snat_ports,
                 "a range of ports from 1024 on, such as \"20000-32767\"", parse_port_range);
+  read_tunnel_sources(reader, dataplane.tunnel_sources);
   reader.integer("flow_table_entries", dataplane.flow_table_entries, 1024, 16'777'216);
   reader.integer("max_services", dataplane.max_services, 2, 4096);
   reader.integer("max_backends", dataplane.max_backends, 2, 65535);
@@ -165,11 +179,12 @@ BackendConfig read_backend(const toml::table& table, const std::string& file, Se
 void read_mode(TomlReader& reader, Mode& mode) {
   std::optional<Mode> read = mode;
   reader.choice<std::optional<Mode>>(
-      "mode", read, {{"nat", Mode::kNat}, {"dsr", Mode::kDsr}, {"dnat", {}}, {"tunnel", {}}});
+      "mode", read,
+      {{"nat", Mode::kNat}, {"dsr", Mode::kDsr}, {"tunnel", Mode::kTunnel}, {"dnat", {}}});
   if (read) {
     mode = *read;
   } else {
-    reader.fault("mode", "dnat and tunnel follow in a later version: use \"nat\" or \"dsr\"");
+    reader.fault("mode", "dnat follows in a later version: use \"nat\"");
   }
 }
 

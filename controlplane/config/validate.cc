@@ -78,6 +78,23 @@ void check_snat_addresses(const Config& config, const ConfigPlaces& places, Find
   }
 }
 
+void check_tunnel_sources(const Config& config, const ConfigPlaces& places, Findings& findings) {
+  const auto& prefixes = config.dataplane.tunnel_sources;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    if (std::count_if(prefixes.begin(), prefixes.end(), [&](const IpPrefix& prefix) {
+          return prefix.address.family == family;
+        }) > 1) {
+      findings.add(places.tunnel_sources,
+                   fmt::format("at most one {} prefix can be named", to_string(family)));
+    }
+  }
+  for (const IpPrefix& prefix : prefixes) {
+    if (const auto fault = check_host_address(prefix.address); !fault.empty()) {
+      findings.add(places.tunnel_sources, fault);
+    }
+  }
+}
+
 void check_distinct_services(const Config& config, const ConfigPlaces& places, Findings& findings) {
   std::map<std::string, const Place*> names;
   std::map<std::pair<Protocol, Endpoint>, const Place*> vips;
@@ -189,7 +206,7 @@ std::string check_backend_address(const Config& config, const ServiceConfig& ser
                                   const Endpoint& endpoint) {
   const IpAddress& address = endpoint.address;
   const IpAddress& vip = service.vip.address;
-  if (address.family != vip.family) {
+  if (service.mode != Mode::kTunnel && address.family != vip.family) {
     return fmt::format(
         "{} is {}, but service \"{}\" is at {}, which is {}: mode {} keeps the "
         "family, so name an {} address of the instance",
@@ -214,6 +231,7 @@ std::string check_backend_address(const Config& config, const ServiceConfig& ser
 void validate(const Config& config, const ConfigPlaces& places, Findings& findings) {
   check_interfaces(config, places, findings);
   check_snat_addresses(config, places, findings);
+  check_tunnel_sources(config, places, findings);
   check_distinct_services(config, places, findings);
   for (size_t i = 0; i < config.services.size(); i++) {
     const ServiceConfig& service = config.services[i];

@@ -24,6 +24,7 @@ struct ConfigPlaces {
   Place interfaces;
   Place snat_addresses;
   Place snat_ports;
+  Place tunnel_sources;
   std::vector<ServicePlaces> services;
 };
 

@@ -70,17 +70,36 @@ Result<std::vector<IpAddress>> find_snat_addresses(const DataplaneConfig& config
   return addresses;
 }
 
+// The families that a service needs an address of the appliance in.
+std::set<Family> families_from(const ServiceConfig& service) {
+  std::set<Family> families;
+  if (service.mode == Mode::kNat) families.insert(service.vip.address.family);
+  if (service.mode != Mode::kTunnel) return families;
+  for (const auto& backend : service.backends) families.insert(backend.endpoint.address.family);
+  return families;
+}
+
+bool has_source(const ServiceConfig& service, Family family, const Config& config,
+                const std::vector<IpAddress>& snat_addresses) {
+  const auto& prefixes = config.dataplane.tunnel_sources;
+  return std::any_of(snat_addresses.begin(), snat_addresses.end(),
+                     [&](const auto& address) { return address.family == family; }) ||
+         (service.mode == Mode::kTunnel &&
+          std::any_of(prefixes.begin(), prefixes.end(),
+                      [&](const auto& prefix) { return prefix.address.family == family; }));
+}
+
 Result<void> check_families(const Config& config, const std::vector<IpAddress>& snat_addresses) {
   for (const ServiceConfig& service : config.services) {
-    const Family family = service.vip.address.family;
-    const bool served = std::any_of(snat_addresses.begin(), snat_addresses.end(),
-                                    [&](const auto& address) { return address.family == family; });
-    if (served) continue;
-    return fail(
-        ErrorKind::kInvalid,
-        fmt::format("service {} needs an {} address to reach its backends from: give {} "
-                    "one, or name it in dataplane.snat_addresses, and start the daemon again",
-                    service.name, to_string(family), fmt::join(config.dataplane.interfaces, ", ")));
+    for (const Family family : families_from(service)) {
+      if (has_source(service, family, config, snat_addresses)) continue;
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("service {} needs an {} address to reach its backends from: give {} "
+                              "one, or name it in dataplane.snat_addresses, and start the daemon "
+                              "again",
+                              service.name, to_string(family),
+                              fmt::join(config.dataplane.interfaces, ", ")));
+    }
   }
   return {};
 }

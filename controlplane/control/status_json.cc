@@ -131,7 +131,8 @@ json::object service_json(const Daemon& daemon, const Readings& readings,
           {"flows", flows_json(value_or_zero(readings.flows.services, id))},
           {"counters", counters_json(value_or_zero(readings.counters.services, id))},
           {"dropped", reasons_json(value_or_zero(readings.counters.dropped, id))},
-          {"passed", reasons_json(value_or_zero(readings.counters.passed, id))}};
+          {"passed", reasons_json(value_or_zero(readings.counters.passed, id))},
+          {"answered", reasons_json(value_or_zero(readings.counters.answered, id))}};
 }
 
 json::object dataplane_json(const Daemon& daemon, const Readings& readings) {
@@ -150,7 +151,8 @@ json::object dataplane_json(const Daemon& daemon, const Readings& readings) {
           {"flows", flows_json(all_flows(readings.flows))},
           {"snat_ports", fmt::format("{}-{}", ports.first, ports.last)},
           {"dropped", reasons_json(value_or_zero(readings.counters.dropped, ServiceId{0}))},
-          {"passed", reasons_json(value_or_zero(readings.counters.passed, ServiceId{0}))}};
+          {"passed", reasons_json(value_or_zero(readings.counters.passed, ServiceId{0}))},
+          {"answered", reasons_json(value_or_zero(readings.counters.answered, ServiceId{0}))}};
 }
 
 // What needs a person, a sentence each.

@@ -5,6 +5,8 @@
 #include <linux/neighbour.h>
 #include <net/if.h>
 
+#include <algorithm>
+
 namespace penstock {
 namespace {
 
@@ -36,6 +38,9 @@ Result<Links> read_links(const RtSocket& socket) {
     Link& link = links[static_cast<uint32_t>(header->ifi_index)];
     if (const nlattr* name = attributes.get(IFLA_IFNAME)) link.name = mnl_attr_get_str(name);
     link.mac = attributes.mac(IFLA_ADDRESS).value_or(MacAddress{});
+    if (const nlattr* mtu = attributes.get(IFLA_MTU)) {
+      link.mtu = static_cast<uint16_t>(std::min(mnl_attr_get_u32(mtu), 65535u));
+    }
     link.up = (header->ifi_flags & IFF_UP) && (header->ifi_flags & IFF_RUNNING);
   });
   if (auto read = expect_success(answer, "cannot read the interfaces"); !read) {

@@ -16,6 +16,7 @@ struct Link {
   std::string name;
   MacAddress mac;
   bool up = false;
+  uint16_t mtu = 0;  // 65535 for those above it, such as the loopback's
 };
 
 struct Neighbour {

@@ -203,7 +203,7 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
                                     route->via.is_ipv4() ? "ARP" : "neighbour discovery",
                                     interface));
     }
-    now.next_hops[target] = {hop.first, link->second.mac, *neighbour.mac};
+    now.next_hops[target] = {hop.first, link->second.mac, *neighbour.mac, link->second.mtu};
   }
 
   std::vector<std::string> interfaces_;

@@ -52,6 +52,20 @@ std::map<Instance, BackendId> known_backends(const ForwardingState& state) {
   return known;
 }
 
+// The configured ones, and in a family without the first address that the appliance has.
+std::vector<IpPrefix> tunnel_sources(std::vector<IpPrefix> sources,
+                                     const std::vector<IpAddress>& own) {
+  for (const IpAddress& address : own) {
+    const auto is_of_family = [&](const IpPrefix& prefix) {
+      return prefix.address.family == address.family;
+    };
+    if (std::any_of(sources.begin(), sources.end(), is_of_family)) continue;
+    sources.push_back({address, static_cast<uint8_t>(address.is_ipv4() ? 32 : 128)});
+  }
+  std::sort(sources.begin(), sources.end());
+  return sources;
+}
+
 ForwardingSettings settings(const PlanInput& input) {
   const DataplaneConfig& from = input.config.dataplane;
   ForwardingSettings to;
@@ -59,6 +73,7 @@ ForwardingSettings settings(const PlanInput& input) {
   to.snat_addresses = input.snat_addresses;
   std::stable_sort(to.snat_addresses.begin(), to.snat_addresses.end(),
                    [](const auto& a, const auto& b) { return a.family < b.family; });
+  to.tunnel_sources = tunnel_sources(from.tunnel_sources, to.snat_addresses);
   to.snat_port_first = from.snat_ports.first;
   to.snat_port_last = from.snat_ports.last;
   to.tcp_half_open_timeout = from.flow_timeouts.tcp_half_open;

@@ -13,6 +13,7 @@ struct ps_route {
   const struct ps_backend *backend;
   const struct ps_flow *flow;  // to the client
   __u64 onward;                // to the backend: ps_index_entry.onward; its backend in any mode
+  __u64 hash;                  // of the client's tuple; to the backend
   __u32 generation;
   __u32 snat;        // to the client: place in settings->snat
   __u32 interface;   // place in settings->interfaces where the packet came in

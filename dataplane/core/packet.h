@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // From a frame's bytes to a packet: headers found and checked, nothing changed.
 //
-// The cursor is the only way to a frame's bytes: it gives a header that lies inside the frame, or
-// nothing. IPv4 options are stepped over; fragments and IPv6 extension headers are the kernel's.
+// IPv4 options are stepped over; fragments and IPv6 extension headers are the kernel's.
 #pragma once
 
+#include "dataplane/core/headers.h"
 #include "dataplane/core/reasons.h"
-#include "dataplane/core/types.h"
 
 // What a driver hands to the walk. Time is an argument: the core has no clock.
 struct ps_frame {
@@ -22,63 +21,12 @@ struct ps_frame {
 // only for a packet that is longer than what can be read.
 PS_INLINE __u32 ps_frame_length(const struct ps_frame *frame);
 
-struct PS_WIRE ps_ethernet {
-  __u8 destination[6];
-  __u8 source[6];
-  struct ps_be16 type;
-};
-PS_SIZE_IS(struct ps_ethernet, 14);
+// Makes room for `bytes` before the frame, or with less than 0 takes them away, and moves its
+// `data`. 0: there is none. All pointers into the frame are void then. Defined by each driver.
+PS_MUST_USE PS_INLINE int ps_frame_extend(struct ps_frame *frame, __s32 bytes);
 
-struct PS_WIRE ps_ipv4 {
-  __u8 version_and_words;
-  __u8 tos;
-  struct ps_be16 total_length;
-  struct ps_be16 identification;
-  struct ps_be16 fragment;
-  __u8 ttl;
-  __u8 protocol;
-  struct ps_be16 checksum;
-  struct ps_be32 source;
-  struct ps_be32 destination;
-};
-PS_SIZE_IS(struct ps_ipv4, 20);
-
-struct PS_WIRE ps_ipv6 {
-  struct ps_be32 version_class_flow;
-  struct ps_be16 payload_length;
-  __u8 next_header;
-  __u8 hop_limit;
-  struct ps_address source;
-  struct ps_address destination;
-};
-PS_SIZE_IS(struct ps_ipv6, 40);
-
-struct PS_WIRE ps_tcp {
-  struct ps_be16 source_port;
-  struct ps_be16 destination_port;
-  struct ps_be32 sequence;
-  struct ps_be32 acknowledgement;
-  __u8 header_words;
-  __u8 flags;
-  struct ps_be16 window;
-  struct ps_be16 checksum;
-  struct ps_be16 urgent;
-};
-PS_SIZE_IS(struct ps_tcp, 20);
-
-struct PS_WIRE ps_udp {
-  struct ps_be16 source_port;
-  struct ps_be16 destination_port;
-  struct ps_be16 length;
-  struct ps_be16 checksum;
-};
-PS_SIZE_IS(struct ps_udp, 8);
-
-enum { PS_TCP_FIN = 0x01, PS_TCP_SYN = 0x02, PS_TCP_RST = 0x04, PS_TCP_ACK = 0x10 };
-
-#define PS_ETHERTYPE_IPV4 0x0800
-#define PS_ETHERTYPE_IPV6 0x86dd
-#define PS_IPV4_FRAGMENTED 0x3fff  // more fragments, or an offset
+// Ends the frame after `bytes`, which are fewer than it has. As above.
+PS_MUST_USE PS_INLINE int ps_frame_cut(struct ps_frame *frame, __u32 bytes);
 
 // The ports open both transport headers at the same place.
 struct ps_packet {
@@ -95,26 +43,11 @@ struct ps_packet {
   __u8 tcp_flags;
 };
 
-struct ps_cursor {
-  __u8 *at;
-  __u8 *end;
-};
-
-PS_INLINE void *ps_take(struct ps_cursor *cursor, __u32 bytes) {
-  __u8 *header = cursor->at;
-  if (header + bytes > cursor->end) return 0;
-  cursor->at = header + bytes;
-  return header;
-}
-
 // 0: not IP, or too short to tell.
 PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
   struct ps_cursor cursor = {frame->data, frame->end};
   const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
-  if (!ethernet) return 0;
-  if (ps_same16(ethernet->type, ps_wire16(PS_ETHERTYPE_IPV4))) return PS_IPV4;
-  if (ps_same16(ethernet->type, ps_wire16(PS_ETHERTYPE_IPV6))) return PS_IPV6;
-  return 0;
+  return ethernet ? ps_family_of(ethernet->type) : 0;
 }
 
 PS_INLINE int ps_frame_holds(const struct ps_frame *frame, __u32 ip_bytes) {

@@ -2,8 +2,8 @@
 // Every reason for which a packet is not forwarded, once: the enum, the counters' index, the name
 // in metrics and the text for people come from this list.
 //
-// "pass" hands the packet to the kernel untouched, "drop" ends it. Appending keeps running
-// counters' meaning.
+// "pass" hands the packet to the kernel untouched, "drop" ends it, "answer" sends an ICMP error of
+// our own to where it came from (icmp_error.h). Appending keeps running counters' meaning.
 #pragma once
 
 // X(name, verdict, text)
@@ -11,7 +11,7 @@
   X(not_ours, pass, "no service and no flow of ours")                                    \
   X(truncated, drop, "the frame ends before its headers do")                             \
   X(malformed, drop, "a header contradicts itself")                                      \
-  X(ttl_expired, drop, "TTL or hop limit used up")                                       \
+  X(ttl_expired, answer, "TTL or hop limit used up")                                     \
   X(fragment, pass, "a fragment; the kernel takes it")                                   \
   X(no_backend, pass, "no backend takes clients; the kernel refuses it")                 \
   X(no_flow, pass, "a packet amid a connection that is not known; the kernel resets it") \
@@ -20,7 +20,11 @@
   X(flow_table_full, drop, "no place in the flow table that a newcomer may take")        \
   X(snat_ports_exhausted, drop, "every source port tried towards the backend is in use") \
   X(no_snat_address, drop, "no appliance address of the packet's family")                \
-  X(tables_unreadable, drop, "a table refers to an entry outside its size")
+  X(tables_unreadable, drop, "a table refers to an entry outside its size")              \
+  X(packet_too_big, answer, "does not fit the way to the backend, with a tunnel header") \
+  X(no_tunnel_source, drop, "no address that tunnel packets of the family come from")    \
+  X(no_room, drop, "the driver left no room before the frame")                           \
+  X(loop, drop, "comes from an address of our own tunnel packets")
 
 enum ps_reason {
   PS_REASON_NONE,  // forwarded

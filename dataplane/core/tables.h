@@ -12,7 +12,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 3
+#define PS_LAYOUT_VERSION 4
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -66,13 +66,17 @@ struct ps_settings {
   __u8 reserved[9];
   struct ps_interface interfaces[PS_MAX_INTERFACES];
   struct ps_address snat[2][PS_MAX_SNAT_ADDRESSES];  // [0: IPv4, 1: IPv6]
+  // Where tunnel packets come from: this, and for the mask's bits what the flow's hash gives.
+  struct ps_address tunnel_source[2];  // zero: none of the family
+  struct ps_address tunnel_spread[2];
 };
-PS_SIZE_IS(struct ps_settings, 64 + 16 + 64 + 16 + 128 + 512);
+PS_SIZE_IS(struct ps_settings, 64 + 16 + 64 + 16 + 128 + 512 + 64);
 
 // How packets reach a service's backends.
 enum ps_mode {
-  PS_NAT,  // translated in both directions, by a flow
-  PS_DSR,  // as they are, in a frame to the backend, which has the VIP too and answers directly
+  PS_NAT,     // translated in both directions, by a flow
+  PS_DSR,     // as they are, in a frame to the backend, which has the VIP too and answers directly
+  PS_TUNNEL,  // the same, in an IP packet to the backend
 };
 
 struct ps_service {
@@ -89,12 +93,12 @@ PS_SIZE_IS(struct ps_service, 64);
 
 struct ps_backend {
   struct ps_address address;
-  struct ps_be16 port;  // with family and protocol, one word: ps_port_key
-  __u8 family;          // enum ps_family; 0: no entry
-  __u8 protocol;        // enum ps_protocol
-  __u8 resolved;        // 0: the next hop below is not known
-  __u8 down;            // no service holds it healthy: UDP flows leave it
-  __u8 reserved0[2];
+  struct ps_be16 port;    // with family and protocol, one word: ps_port_key
+  __u8 family;            // enum ps_family; 0: no entry
+  __u8 protocol;          // enum ps_protocol
+  __u8 resolved;          // 0: the next hop below is not known
+  __u8 down;              // no service holds it healthy: UDP flows leave it
+  __u16 mtu;              // of the way to it, in bytes of an IP packet; 0: not known
   __u32 interface_index;  // where its frames leave
   __u32 ethernet[3];      // prepared: destination and source MAC, as they stand in memory
   __u8 reserved[24];

@@ -194,7 +194,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
                                                      struct ps_route *route) {
   const struct ps_tuple tuple = ps_tuple_of(packet);
   struct ps_known_flow known = {};
-  known.hash = ps_tuple_hash(route->settings, family, &tuple);
+  known.hash = route->hash = ps_tuple_hash(route->settings, family, &tuple);
   known.now = frame->now_ticks;
   ps_find_client(tables, route->settings, route->generation, family, &tuple, &known);
   if (PS_LIKELY(known.entry)) {
@@ -212,7 +212,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
   }
   route->backend_id = ps_onward_backend(route->onward);
   route->backend = ps_backend_at(tables, route->generation, route->backend_id);
-  if (!route->backend || route->backend->family != family) return PS_REASON_backend_gone;
+  if (!route->backend || (route->backend->family != family && route->mode != PS_TUNNEL)) {
+    return PS_REASON_backend_gone;
+  }
   return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
 }
 

@@ -9,6 +9,13 @@
 #include "dataplane/core/flow_index.h"
 #include "dataplane/core/match.h"
 
+// Of a header without options; whatever its checksum is now does not count.
+PS_INLINE struct ps_be16 ps_ipv4_checksum(const struct ps_ipv4 *ip) {
+  const __u8 *at = (const __u8 *)ip;
+  return ps_sum_end((__u64)ps_load32(at) + ps_load32(at + 4) + ps_load16(at + 8) + ip->source.raw +
+                    ip->destination.raw);
+}
+
 // Where a packet is sent on: its new addresses, ports and MACs, and the interface it leaves by.
 struct ps_destination {
   const struct ps_address *from;
@@ -99,11 +106,10 @@ PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
 }
 
 // To a backend that has the VIP itself: only the frame is another one.
-PS_INLINE __u32 ps_hand_over(int family, const struct ps_packet *packet,
-                             const struct ps_route *route) {
+PS_INLINE void ps_hand_over(int family, const struct ps_packet *packet,
+                            const struct ps_route *route) {
   ps_spend_hop(family, packet, 0);
   ps_set_macs(packet->ethernet, route->backend->ethernet);
-  return route->backend->interface_index;
 }
 
 // Rewrites the packet in place; answers the index of the interface that it leaves by.

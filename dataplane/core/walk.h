@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
 //
-//   ps_frame_family -> ps_arrive -> ps_parse -> ps_track_client or ps_track_answer -> ps_count,
-//   ps_translate -> verdict
+//   ps_frame_family -> ps_arrive -> ps_parse -> ps_track_client or ps_track_answer -> ps_send ->
+//   ps_count -> verdict
 //
-// Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_translate
-// its bytes are untouched.
+// Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_send its
+// bytes are untouched.
 #pragma once
 
+#include "dataplane/core/icmp_error.h"
 #include "dataplane/core/track.h"
-#include "dataplane/core/translate.h"
 
 enum ps_action { PS_PASS, PS_DROP, PS_TRANSMIT };
 
@@ -24,12 +24,14 @@ PS_INLINE enum ps_action ps_action_of(enum ps_reason reason) {
     case PS_REASON_NONE: return PS_TRANSMIT;
 #define PS_ACTION_pass PS_PASS
 #define PS_ACTION_drop PS_DROP
+#define PS_ACTION_answer PS_TRANSMIT
 #define PS_REASON_ACTION(name, verdict, text) \
   case PS_REASON_##name: return PS_ACTION_##verdict;
       PS_REASONS(PS_REASON_ACTION)
 #undef PS_REASON_ACTION
 #undef PS_ACTION_pass
 #undef PS_ACTION_drop
+#undef PS_ACTION_answer
     default: return PS_DROP;
   }
 }
@@ -56,29 +58,32 @@ PS_INLINE void ps_count(const struct ps_tables *tables, const struct ps_frame *f
                    packet, route);
 }
 
-PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables,
-                                                  const struct ps_frame *frame, __u16 service_id,
-                                                  enum ps_reason reason) {
-  struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, service_id);
-  if (counts) counts->count[reason & (PS_REASON_SLOTS - 1)]++;
-  const struct ps_verdict verdict = {ps_action_of(reason), reason, 0};
-  return verdict;
+// The packet as it leaves, and by which interface.
+PS_MUST_USE PS_INLINE enum ps_reason ps_send(const struct ps_frame *frame, int family,
+                                             int to_backend, const struct ps_packet *packet,
+                                             const struct ps_route *route, __u32 *out) {
+  if (!to_backend || route->mode == PS_NAT) {
+    *out = ps_translate(family, to_backend, packet, route);
+    return PS_REASON_NONE;
+  }
+  *out = route->backend->interface_index;
+  if (route->mode == PS_TUNNEL) return ps_encapsulate(frame, family, packet, route);
+  ps_hand_over(family, packet, route);
+  return PS_REASON_NONE;
 }
 
-// The rest of the walk for one family and one direction: both are constants where it is inlined.
-PS_MUST_USE PS_INLINE struct ps_verdict ps_forward(const struct ps_tables *tables,
-                                                   const struct ps_frame *frame, int family,
-                                                   int to_backend, const struct ps_packet *packet,
-                                                   struct ps_route *route) {
-  const enum ps_reason reason = to_backend ? ps_track_client(tables, frame, family, packet, route)
-                                           : ps_track_answer(tables, frame, family, packet, route);
-  if (reason) return ps_refuse(tables, frame, route->service_id, reason);
+// The rest of the walk for one direction, which is a constant where it is inlined, as the family.
+PS_MUST_USE PS_INLINE enum ps_reason ps_forward(const struct ps_tables *tables,
+                                                const struct ps_frame *frame, int family,
+                                                int to_backend, const struct ps_packet *packet,
+                                                struct ps_route *route, __u32 *out) {
+  enum ps_reason reason = to_backend ? ps_track_client(tables, frame, family, packet, route)
+                                     : ps_track_answer(tables, frame, family, packet, route);
+  if (reason) return reason;
+  reason = ps_send(frame, family, to_backend, packet, route, out);
+  if (reason) return reason;
   ps_count(tables, frame, to_backend, packet, route);
-  const __u32 out = to_backend && route->mode == PS_DSR
-                        ? ps_hand_over(family, packet, route)
-                        : ps_translate(family, to_backend, packet, route);
-  const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out};
-  return verdict;
+  return PS_REASON_NONE;
 }
 
 // A packet that could not be read is dropped when it is for a service; it is the kernel's
@@ -92,19 +97,42 @@ PS_INLINE enum ps_reason ps_whose(const struct ps_tables *tables, int family,
   return ps_is_vip(tables, route->generation, family, &destination) ? reason : PS_REASON_not_ours;
 }
 
+// Counts why the packet is not forwarded; it may become an error to its sender.
+PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables,
+                                                  const struct ps_frame *frame, int family,
+                                                  const struct ps_packet *packet,
+                                                  const struct ps_route *route,
+                                                  enum ps_reason reason) {
+  struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, route->service_id);
+  if (counts) counts->count[reason & (PS_REASON_SLOTS - 1)]++;
+  struct ps_verdict verdict = {ps_action_of(reason), reason, frame->interface_index};
+  if (verdict.action == PS_TRANSMIT) {
+    const __u32 mtu = route->backend ? ps_tunnel_mtu(route->backend) : 0;
+    const struct ps_icmp_error error = ps_error_about(family, reason, mtu);
+    if (!ps_answer_with_error(frame, family, packet, error)) verdict.action = PS_DROP;
+  }
+  return verdict;
+}
+
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *tables,
                                                        const struct ps_frame *frame, int family) {
   struct ps_packet packet = {};
   struct ps_route route = {};
+  __u32 out = 0;
   enum ps_reason reason = ps_arrive(tables, frame, &route);
-  if (reason) return ps_refuse(tables, frame, 0, reason);
-  reason = ps_parse(frame, family, &packet);
-  if (reason) {
-    return ps_refuse(tables, frame, 0, ps_whose(tables, family, &packet, &route, reason));
+  if (!reason) {
+    reason = ps_parse(frame, family, &packet);
+    if (reason) {
+      reason = ps_whose(tables, family, &packet, &route, reason);
+    } else if (ps_is_to_snat_port(family, &packet, &route)) {
+      reason = ps_forward(tables, frame, family, 0, &packet, &route, &out);
+    } else {
+      reason = ps_forward(tables, frame, family, 1, &packet, &route, &out);
+    }
   }
-  return ps_is_to_snat_port(family, &packet, &route)
-             ? ps_forward(tables, frame, family, 0, &packet, &route)
-             : ps_forward(tables, frame, family, 1, &packet, &route);
+  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, family, &packet, &route, reason);
+  const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out};
+  return verdict;
 }
 
 // One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.

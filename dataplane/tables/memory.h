@@ -5,6 +5,7 @@
 
 #include "dataplane/core/access.h"
 #include "dataplane/core/packet.h"
+#include "dataplane/tables/frame_buffer.h"
 
 // Where each table begins. Owned by whoever mapped or allocated it (AnonymousTables in
 // tables/layout.h).
@@ -29,11 +30,6 @@ struct ps_tables {
   __u32 flow_sets;
   __u32 workers;
 };
-
-// A frame here is in one buffer.
-PS_INLINE __u32 ps_frame_length(const struct ps_frame* frame) {
-  return (__u32)(frame->end - frame->data);
-}
 
 PS_INLINE struct ps_control* ps_control_at(const struct ps_tables* tables) {
   return tables->control;

@@ -26,8 +26,11 @@ void add_reasons(CounterSnapshot& snapshot, ServiceId service, const ps_reason_c
   for (int reason = 1; reason < PS_REASON_COUNT; reason++) {
     const uint64_t count = counts.count[reason];
     if (count == 0) continue;
-    const bool dropped = ps_action_of(static_cast<ps_reason>(reason)) == PS_DROP;
-    (dropped ? snapshot.dropped : snapshot.passed)[service][kReasonNames[reason]] += count;
+    const ps_action action = ps_action_of(static_cast<ps_reason>(reason));
+    auto& fate = action == PS_DROP   ? snapshot.dropped
+                 : action == PS_PASS ? snapshot.passed
+                                     : snapshot.answered;
+    fate[service][kReasonNames[reason]] += count;
   }
 }
 

@@ -60,6 +60,12 @@ ps_settings to_table(const ForwardingSettings& from,
     const int v6 = !address.is_ipv4();
     to.snat[v6][to.snat_count[v6]++] = to_wire(address);
   }
+  for (const IpPrefix& prefix : from.tunnel_sources) {
+    const int v6 = !prefix.address.is_ipv4();
+    to.tunnel_source[v6] = to_wire(prefix.address);
+    const ps_address fixed = prefix_mask(prefix.bits);
+    for (int i = 0; i < 4; i++) to.tunnel_spread[v6].word[i].raw = ~fixed.word[i].raw;
+  }
   const size_t count = std::min<size_t>(interfaces.size(), PS_MAX_INTERFACES);
   for (size_t i = 0; i < count; i++) {
     to.interfaces[i].index = interfaces[i].index;
@@ -82,6 +88,13 @@ ForwardingSettings from_table(const ps_settings& from) {
     for (uint8_t i = 0; i < from.snat_count[v6]; i++) {
       to.snat_addresses.push_back(from_wire(v6 ? PS_IPV6 : PS_IPV4, from.snat[v6][i]));
     }
+  }
+  for (int v6 = 0; v6 < 2; v6++) {
+    if (from.tunnel_source[v6].word[0].raw == 0) continue;
+    ps_address fixed = from.tunnel_spread[v6];
+    for (ps_be32& word : fixed.word) word.raw = ~word.raw;
+    to.tunnel_sources.push_back(
+        {from_wire(v6 ? PS_IPV6 : PS_IPV4, from.tunnel_source[v6]), prefix_bits(fixed)});
   }
   return to;
 }
@@ -118,6 +131,7 @@ ps_backend to_table(const BackendEntry& from) {
   if (from.next_hop) {
     to.resolved = 1;
     to.interface_index = from.next_hop->interface_index;
+    to.mtu = from.next_hop->mtu;
     auto* macs = reinterpret_cast<uint8_t*>(to.ethernet);
     std::memcpy(macs, from.next_hop->destination.bytes.data(), 6);
     std::memcpy(macs + 6, from.next_hop->source.bytes.data(), 6);
@@ -133,6 +147,7 @@ BackendEntry from_table(const ps_backend& from) {
   if (from.resolved) {
     to.next_hop.emplace();
     to.next_hop->interface_index = from.interface_index;
+    to.next_hop->mtu = from.mtu;
     const auto* macs = reinterpret_cast<const uint8_t*>(from.ethernet);
     std::memcpy(to.next_hop->destination.bytes.data(), macs, 6);
     std::memcpy(to.next_hop->source.bytes.data(), macs + 6, 6);

@@ -74,8 +74,9 @@ tl::unexpected<Error> already_taken(const std::string& name, uint32_t index) {
                   name, program));
 }
 
-Result<InterfaceStatus> attach_new(const std::string& pin, const std::string& name, uint32_t index,
-                                   int program_fd) {
+}  // namespace
+
+Result<LinkedProgram> link_program(int program_fd, const std::string& name, uint32_t index) {
   InterfaceStatus status{name, "native", ""};
   const auto target = static_cast<int>(index);
   LIBBPF_OPTS(bpf_link_create_opts, native, .flags = XDP_FLAGS_DRV_MODE);
@@ -92,13 +93,8 @@ Result<InterfaceStatus> attach_new(const std::string& pin, const std::string& na
   }
   if (!link && (errno == EBUSY || errno == EEXIST)) return already_taken(name, index);
   if (!link) return fail_errno(fmt::format("cannot attach XDP to {}", name), errno);
-  if (bpf_obj_pin(link.get(), pin.c_str()) != 0) {
-    return fail_errno(fmt::format("cannot pin {}", pin), errno);
-  }
-  return status;
+  return LinkedProgram{std::move(link), std::move(status)};
 }
-
-}  // namespace
 
 Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::string>& names) {
   const auto local = local_interfaces();
@@ -109,9 +105,8 @@ Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::strin
       std::vector<std::string> there;
       there.reserve(local.size());
       for (const auto& [other, unused] : local) there.push_back(other);
-      return fail(ErrorKind::kNotFound,
-                  fmt::format("there is no interface {}: name one of {} in dataplane.interfaces",
-                              name, fmt::join(there, ", ")));
+      return fail(ErrorKind::kNotFound, fmt::format("there is no interface {}: name one of {}",
+                                                    name, fmt::join(there, ", ")));
     }
     found.push_back(interface->second);
   }
@@ -135,7 +130,12 @@ Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::st
     return status;
   }
   unlink(pin.c_str());
-  return attach_new(pin, name, index, program_fd);
+  auto linked = link_program(program_fd, name, index);
+  if (!linked) return tl::unexpected(linked.error());
+  if (bpf_obj_pin(linked->link.get(), pin.c_str()) != 0) {
+    return fail_errno(fmt::format("cannot pin {}", pin), errno);
+  }
+  return linked->status;
 }
 
 void detach_others(const PinDirectory& pins, const std::vector<std::string>& names) {

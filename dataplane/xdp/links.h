@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pinned attachments of the program to interfaces: one link an interface, in native mode where
-// the driver can.
+// The attachments of programs to interfaces: one link an interface, in native mode where the driver
+// can. The balancer's are pinned.
 #pragma once
 
 #include <string>
@@ -9,12 +9,21 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/result.h"
 #include "dataplane/tables/writer.h"
+#include "dataplane/xdp/fd.h"
 #include "dataplane/xdp/pin_directory.h"
 
 namespace penstock {
 
 // Names and MACs as they are now. kNotFound for a missing one, naming those there are.
 Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::string>& names);
+
+struct LinkedProgram {
+  Fd link;  // the attachment ends with it, unless it is pinned
+  InterfaceStatus status;
+};
+
+// Attaches the program to an interface that has none, and says how. kConflict: it has one.
+Result<LinkedProgram> link_program(int program_fd, const std::string& name, uint32_t index);
 
 // Makes the program forward on the interface: takes over the link pinned for it, else attaches and
 // pins one. A replaced program's last packet and the new one's first have no gap between them. The

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The generated skeleton of bpf/balancer.bpf.c, with the warnings of generated C kept out of our
+// The generated skeletons of the programs in bpf/, with the warnings of generated C kept out of our
 // C++.
 #pragma once
 
@@ -9,4 +9,5 @@
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wshadow"
 #include <balancer.skel.h>
+#include <decap.skel.h>
 #pragma GCC diagnostic pop

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
 from scapy.config import conf
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -22,6 +22,7 @@ APPLIANCE = "02:00:00:00:00:fe"
 ROUTER = "02:00:00:00:00:01"  # where clients' frames come from
 INTERFACE = 1  # frames always come in here
 LOOKUP_SLOTS = 65537
+QUOTED_BYTES = 128  # of a packet, in an error about it
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,71 @@ def siphash13(key, message):
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
+def flow_hash(hash_key, packet):
+    """The hash by which the outer headers of a flow's packets vary (Lemire and Kaser's multilinear
+    hashing, under factors that are made from the key)."""
+    factors = [siphash13(hash_key, struct.pack("<I", number)) | 1 for number in range(8)]
+    sides = [struct.unpack(f"<{len(side) // 4}I", side) for side in
+             (ip_address(packet.source).packed, ip_address(packet.destination).packed)]
+    ports = struct.unpack("<HH", struct.pack("!HH", packet.source_port, packet.destination_port))
+    protocol = 6 if packet.protocol == "tcp" else 17
+    words = [ports[0] | ports[1] << 16 | protocol << 32,
+             *(ours | theirs << 32 for ours, theirs in zip(*sides))]
+    mask = (1 << 64) - 1
+    total = sum(word * factor for word, factor in zip(words, factors)) & mask
+    total ^= total >> 32
+    total = total * 0x9E3779B97F4A7C15 & mask
+    return total ^ (total >> 29)
+
+
+@dataclass(frozen=True)
+class Tunnelled:
+    """A packet in another one to a backend."""
+
+    inner: Packet
+    appliance: "Appliance"
+    to: str
+
+    def source(self, hash_):
+        """The tunnel's prefix, and where it leaves bits open those of the flow's hash."""
+        family = ip_address(self.to).version
+        prefix = next(network for network in map(ip_network, self.appliance.tunnel_sources)
+                      if network.version == family)
+        low, high = struct.pack("<I", hash_ & 0xFFFFFFFF), struct.pack("<I", hash_ >> 32)
+        random = high if family == 4 else (high + low) * 2
+        spread = int.from_bytes(random, "big") & int(prefix.hostmask)
+        return str(ip_address(prefix.network_address) + spread)
+
+    def frame(self):
+        hash_ = flow_hash(self.appliance.hash_key, self.inner)
+        inner = self.inner.frame()[14:len(self.inner.frame()) - len(self.inner.padding)]
+        protocol = 4 if self.inner.family == 4 else 41
+        fields = {"src": self.source(hash_), "dst": self.to}
+        if ip_address(self.to).version == 4:
+            outer = IP(**fields, ttl=64, id=0, flags="DF", proto=protocol,
+                       tos=self.inner.traffic_class)
+        else:
+            outer = IPv6(**fields, hlim=64, nh=protocol, tc=self.inner.traffic_class,
+                         fl=hash_ & 0xFFFFF)
+        return bytes(Ether(src=self.inner.ethernet_source, dst=self.inner.ethernet_destination)
+                     / outer / Raw(inner)) + self.inner.padding
+
+
+def error_about(packet, what, mtu=0):
+    """The frame of the appliance's own ICMP error about a packet: "time exceeded", "too big"."""
+    quoted = packet.frame()[14:][:min(packet.ip_bytes() & ~1, QUOTED_BYTES)]
+    ethernet = Ether(src=packet.ethernet_destination, dst=packet.ethernet_source)
+    if packet.family == 4:
+        header = IP(src=packet.destination, dst=packet.source, ttl=64, id=0, flags="DF")
+        error = (ICMP(type=11, code=0) if what == "time exceeded"
+                 else ICMP(type=3, code=4, nexthopmtu=mtu))
+        return bytes(ethernet / header / error / Raw(quoted))
+    header = IPv6(src=packet.destination, dst=packet.source, hlim=64)
+    error = (ICMPv6TimeExceeded(code=0) if what == "time exceeded"
+             else ICMPv6PacketTooBig(mtu=mtu))
+    return bytes(ethernet / header / error / Raw(quoted))
+
+
 @dataclass(frozen=True)
 class Backend:
     id: int
@@ -156,9 +222,11 @@ class Backend:
     own_mac: str = APPLIANCE  # the source of frames to it
     resolved: bool = True
     down: bool = False
+    mtu: int = 0  # of the way to it; 0: not known
 
     def to_json(self):
-        hop = {"interface": self.interface, "source": self.own_mac, "destination": self.mac}
+        hop = {"interface": self.interface, "source": self.own_mac, "destination": self.mac,
+               "mtu": self.mtu}
         return {"id": self.id, "protocol": self.protocol,
                 "address": self.address, "port": self.port,
                 "next_hop": hop if self.resolved else None, "down": self.down}
@@ -199,6 +267,7 @@ class Appliance:
     snat_ports: tuple = (20000, 20000)
     hash_key: tuple = (0x0123456789ABCDEF, 0xFEDCBA9876543210)
     interfaces: tuple = ((INTERFACE, APPLIANCE),)
+    tunnel_sources: tuple = ()  # prefixes
     flow_table_entries: int = 64
     tcp_half_open: int = 10_000
     tcp_established: int = 7_440_000
@@ -228,6 +297,7 @@ class Appliance:
             "hash_key": [f"{word:016x}" for word in self.hash_key],
             "interfaces": [{"index": index, "mac": mac} for index, mac in self.interfaces],
             "snat_addresses": list(self.snat_addresses),
+            "tunnel_sources": list(self.tunnel_sources),
             "snat_port_first": self.snat_ports[0], "snat_port_last": self.snat_ports[1],
             "timeouts_ms": {key: getattr(self, key) for key in (
                 "tcp_half_open", "tcp_established", "tcp_closing",
@@ -265,7 +335,11 @@ class Talk:
     def forwarded(self, request):
         handed_over = replace(request, hops=request.hops - 1, ethernet_source=self.by.own_mac,
                               ethernet_destination=self.by.mac)
-        return handed_over if self.to.mode == "dsr" else self.translated(handed_over)
+        if self.to.mode == "dsr":
+            return handed_over
+        if self.to.mode == "tunnel":
+            return Tunnelled(handed_over, self.appliance, self.by.address)
+        return self.translated(handed_over)
 
     def translated(self, request):
         return replace(request, source=self.appliance.snat(request.family),
@@ -358,6 +432,13 @@ class Case:
 
     def drops(self, what, reason, service=0, summary=None, snat=None):
         self._refused("drop", what, reason, service, summary, snat)
+
+    def answers(self, packet, reason, what, service=0, mtu=0, snat=None):
+        """The appliance itself answers, with an ICMP error."""
+        self._step(summarise(packet), packet.frame(), verdict="transmit", reason=reason,
+                   interface=INTERFACE, out=error_about(packet, what, mtu).hex(),
+                   **({"snat_in": snat} if snat else {}))
+        self._count_reason(service, reason)
 
     def fill(self, talk, newcomers, places, reason):
         """Each newcomer opens a flow or is dropped for `reason`; `places` of them find room, and

@@ -20,22 +20,27 @@ class CoreExecutor : public Executor {
 
   // The frame ends where its memory ends, so that a sanitizer sees a byte read past it.
   std::optional<Outcome> run(const Bytes& frame) override {
-    Outcome outcome;
-    outcome.bytes = frame;
-    outcome.bytes.shrink_to_fit();
-    const ps_frame input = {.data = outcome.bytes.data(),
-                            .end = outcome.bytes.data() + outcome.bytes.size(),
-                            .handle = nullptr,
+    Bytes memory(kRoom);
+    memory.insert(memory.end(), frame.begin(), frame.end());
+    memory.shrink_to_fit();
+    ps_frame_buffer buffer{memory.data(), memory.data() + kRoom, memory.data() + memory.size()};
+    const ps_frame input = {.data = buffer.data,
+                            .end = buffer.end,
+                            .handle = &buffer,
                             .interface_index = kIngress,
                             .worker = 0,
                             .now_ticks = kNowTicks};
     const ps_verdict verdict = ps_walk(&tables_.tables(), &input);
+    Outcome outcome;
+    outcome.bytes = {buffer.data, buffer.end};
     outcome.action = verdict.action;
     if (verdict.action == PS_TRANSMIT) outcome.interface_index = verdict.interface_index;
     return outcome;
   }
 
  private:
+  static constexpr size_t kRoom = 256;  // before the frame, as XDP has
+
   AnonymousTables tables_;
 };
 

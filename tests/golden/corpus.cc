@@ -46,6 +46,9 @@ ForwardingSettings settings(const json::object& from) {
   for (const json::value& snat : from.at("snat_addresses").as_array()) {
     to.snat_addresses.push_back(address(snat));
   }
+  for (const json::value& prefix : from.at("tunnel_sources").as_array()) {
+    to.tunnel_sources.push_back(IpPrefix::parse(text(prefix)).value());
+  }
   to.snat_port_first = number<uint16_t>(from.at("snat_port_first"));
   to.snat_port_last = number<uint16_t>(from.at("snat_port_last"));
   const auto timeout = [&](const char* name) {
@@ -75,13 +78,13 @@ BackendEntry backend(const json::object& from) {
   to.down = from.at("down").as_bool();
   if (const json::value& hop = from.at("next_hop"); !hop.is_null()) {
     to.next_hop = {number<uint32_t>(hop.at("interface")), mac(hop.at("source")),
-                   mac(hop.at("destination"))};
+                   mac(hop.at("destination")), number<uint16_t>(hop.at("mtu"))};
   }
   return to;
 }
 
 Mode mode(const json::value& from) {
-  for (const Mode mode : {Mode::kNat, Mode::kDsr}) {
+  for (const Mode mode : {Mode::kNat, Mode::kDsr, Mode::kTunnel}) {
     if (to_string(mode) == from.as_string()) return mode;
   }
   throw std::invalid_argument("no such mode");

@@ -232,13 +232,23 @@ def out_of_luck():
     for protocol, family in KINDS:
         w = world(family, protocol)
         t = talk(w, family)
-        case = Case(f"{kind(protocol, family)}: a used-up TTL or hop limit is dropped", w)
+        case = Case(f"{kind(protocol, family)}: a used-up TTL or hop limit is answered", w)
         for hops in (0, 1):
-            case.drops(t.request(hops=hops, **opening(t)), "ttl_expired", service=1)
+            case.answers(t.request(hops=hops, **opening(t)), "ttl_expired", "time exceeded",
+                         service=1)
         open_connection(case, t)
         for hops in (0, 1):
-            case.drops(t.request(hops=hops, acknowledgement=901), "ttl_expired", service=1)
-            case.drops(t.answer(hops=hops), "ttl_expired", service=1)
+            for packet in (t.request(hops=hops, acknowledgement=901), t.answer(hops=hops),
+                           t.request(hops=hops, payload=b"odd"), t.answer(hops=hops, padding=b"?"),
+                           t.answer(hops=hops, payload=bytes(range(256)))):
+                case.answers(packet, "ttl_expired", "time exceeded", service=1)
+        yield case
+
+        nobodies = (("0.0.0.1", "127.0.0.1", "224.0.0.1", "255.255.255.255") if family == 4
+                    else ("::", "ff02::1"))
+        case = Case(f"{kind(protocol, family)}: no error goes to an address that is no host's", w)
+        for nobody in nobodies:
+            case.drops(replace(t, client=nobody).request(hops=1), "ttl_expired", service=1)
         yield case
 
         case = Case(f"{kind(protocol, family)}: a client that no backend takes passes",

@@ -33,7 +33,7 @@ void add_traffic(Counters& counters, const std::string& prefix, const TrafficCou
 
 Counters reasons(const CounterSnapshot& snapshot) {
   Counters counters;
-  for (const auto* part : {&snapshot.dropped, &snapshot.passed}) {
+  for (const auto* part : {&snapshot.dropped, &snapshot.passed, &snapshot.answered}) {
     for (const auto& [id, counts] : *part) {
       for (const auto& [name, count] : counts) {
         counters[fmt::format("reasons/{}/{}", id, name)] = count;

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from builder import Case, Service
-from worlds import KINDS, VIP, client, kind, open_connection, talk, world
+from worlds import KINDS, SNAT, VIP, backend, client, kind, open_connection, talk, world
 
 
 def stateless_world(mode, family, protocol, slots=(1,), **changes):
@@ -40,7 +40,7 @@ def dsr_refusals():
         w = stateless_world("dsr", family, protocol)
         t = talk(w, family)
         case = Case(f"{kind(protocol, family)}: what mode dsr cannot hand over", w)
-        case.drops(t.request(hops=1), "ttl_expired", service=1)
+        case.answers(t.request(hops=1), "ttl_expired", "time exceeded", service=1)
         case.configure(w.with_backend(1, resolved=False))
         case.drops(t.request(), "backend_unresolved", service=1)
         case.configure(w.with_service(1, slots=(0,)))
@@ -80,13 +80,71 @@ def changes_of_mode():
 
 
 def options():
-    w = stateless_world("dsr", 4, "tcp")
-    t = talk(w, 4)
-    case = Case("TCP over IPv4: mode dsr leaves IPv4 options alone", w)
-    case.request(t, ip_options=bytes([7, 7, 4, 0, 0, 0, 0, 0]))
-    yield case
+    for mode in ("dsr", "tunnel"):
+        w = tunnel_world(4, "tcp", 4) if mode == "tunnel" else stateless_world(mode, 4, "tcp")
+        case = Case(f"TCP over IPv4: mode {mode} leaves IPv4 options alone", w)
+        case.request(talk(w, 4), ip_options=bytes([7, 7, 4, 0, 0, 0, 0, 0]))
+        yield case
+
+
+def tunnel_world(family, protocol, outer, slots=(1,), **changes):
+    """Backends of the outer family; tunnel packets come from one address of each."""
+    backends = tuple(backend(outer, protocol, n + 1, port=80) for n in range(len(slots)))
+    changes = {"tunnel_sources": (f"{SNAT[4]}/32", f"{SNAT[6]}/128"), **changes}
+    w = stateless_world("tunnel", family, protocol, slots, **changes)
+    return replace(w, backends=backends)
+
+
+def tunnel_conversations():
+    for protocol, family in KINDS:
+        for outer in (4, 6):
+            what = f"{kind(protocol, family)} in IPv{outer}"
+            w = tunnel_world(family, protocol, outer, (1, 2))
+            case = Case(f"{what}: a client's packets go to its backend inside others", w)
+            for number in range(1, 5):
+                by = w.service(1).backend_of(w.hash_key, client(family, number))
+                t = talk(w, family, number, backend=by)
+                if protocol == "tcp":
+                    case.request(t, new=True, flags="S", flows=(0, 0, 0))
+                case.request(t, payload=b"odd", traffic_class=0xB9, flows=(0, 0, 0))
+                case.request(t, payload=bytes(range(256)), hops=2, label=0x77)
+                case.request(t, checksum_error=0x1234)
+            case.request(t, padding=b"padded")
+            yield case
+
+            spread = tunnel_world(family, protocol, outer,
+                                  tunnel_sources=("198.51.100.0/22", "2001:db8:99::/60"))
+            case = Case(f"{what}: the outer source varies with the flow, not within it", spread)
+            for port in range(40000, 40008):
+                case.request(talk(spread, family, port=port))
+                case.request(talk(spread, family, port=port), payload=b"again")
+            yield case
+
+
+def tunnel_refusals():
+    for protocol, family in KINDS:
+        for outer in (4, 6):
+            what = f"{kind(protocol, family)} in IPv{outer}"
+            header = 20 if outer == 4 else 40
+            w = tunnel_world(family, protocol, outer).with_backend(1, mtu=1400)
+            t = talk(w, family)
+            case = Case(f"{what}: what does not fit is answered with the size that does", w)
+            room = 1400 - header - t.request().ip_bytes()
+            case.request(t, payload=bytes(room))
+            case.answers(t.request(payload=bytes(room + 1)), "packet_too_big", "too big",
+                         service=1, mtu=1400 - header)
+            yield case
+
+            case = Case(f"{what}: what a tunnel cannot take", w)
+            case.answers(t.request(hops=1), "ttl_expired", "time exceeded", service=1)
+            case.drops(replace(t, client=w.snat(family)).request(), "loop", service=1)
+            case.configure(replace(w, tunnel_sources=w.tunnel_sources[1:] if outer == 4
+                                   else w.tunnel_sources[:1]))
+            case.drops(t.request(), "no_tunnel_source", service=1)
+            yield case
 
 
 def cases():
-    for group in (dsr_conversations, dsr_refusals, changes_of_mode, options):
+    for group in (dsr_conversations, dsr_refusals, changes_of_mode, options, tunnel_conversations,
+                  tunnel_refusals):
         yield from group()

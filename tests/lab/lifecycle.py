@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 
-from . import appliance, netns, servers, world
+from . import appliance, decapsulators, netns, servers, world
 from .netns import LabError
 
 # A name in the kernel's abstract socket space: gone with its holder, whatever ends it.
@@ -40,6 +40,8 @@ def up(mode="nat", with_servers=True):
         world.MODE_FILE.write_text(mode, encoding="ascii")
         this = world.current()
         netns.create(this.nodes)
+        if this.tunnel_sources:
+            decapsulators.start(this)
         if with_servers:
             servers.prepare()
             servers.start(this.instances)

@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from . import appliance, clients, lifecycle, servers, world
+from . import appliance, clients, lifecycle, netns, servers, world
 
 REQUESTS = 5
 
@@ -61,3 +61,17 @@ def test_a_failed_instance_loses_its_clients_to_the_other_and_gets_them_back(mod
     servers.start([victim])
     appliance.wait_health(victim.name, "up")
     assert clients.homes(clients.send("http", some)) == before
+
+
+@both_families
+def test_an_upload_of_full_packets_arrives(mode, family):
+    """In mode tunnel they do not fit at first: the client is told, and sends smaller ones."""
+    body = world.RUN / "upload"
+    body.write_bytes(bytes(500_000))
+    url = f"http://{world.endpoint(world.VIPS[family], world.HTTP_PORT)}/"
+    said = netns.run("client", "curl", "-sSg", "-m", "20", "--data-binary", f"@{body}", url)
+    assert said.stdout.strip() in {instance.name for instance in world.WORLDS[mode].instances}
+    service = next(entry for entry in appliance.status()["services"]
+                   if entry["name"] == world.HTTP_SERVICES[family])
+    answered = {counted["reason"] for counted in service["answered"]}
+    assert ("packet_too_big" in answered) == (mode == "tunnel")

@@ -17,6 +17,7 @@ PENSTOCK = BUILD / "controlplane" / "penstock"
 PASS_PROGRAM = BUILD / "tests" / "lab" / "pass.bpf.o"
 CONFIG = ROOT / "configs" / "lab.toml"
 DSR_CONFIG = ROOT / "configs" / "lab-dsr.toml"
+TUNNEL_CONFIG = ROOT / "configs" / "lab-tunnel.toml"
 
 # All that the lab makes outside its namespaces is below RUN, which configs/lab*.toml name too.
 RUN = Path("/run/penstock-lab")
@@ -113,11 +114,14 @@ class World:
     config: Path
     nodes: tuple
     instances: tuple
+    tunnel_sources: tuple = ()  # what the instances' hosts take apart packets from
 
 
 WORLDS = {w.mode: w for w in (
     World("nat", CONFIG, NODES, INSTANCES),
     World("dsr", DSR_CONFIG, NODES_THAT_ANSWER_DIRECTLY, DIRECT_INSTANCES),
+    World("tunnel", TUNNEL_CONFIG, NODES_THAT_ANSWER_DIRECTLY, DIRECT_INSTANCES,
+          tunnel_sources=("198.51.100.0/24", "2001:db8:99::/64")),
 )}
 MODE_FILE = RUN / "mode"  # which of them is up
 

@@ -49,6 +49,24 @@ TEST(Endpoint, RefusesWhatIsNone) {
   }
 }
 
+TEST(IpPrefix, IsReadAndWritten) {
+  for (const char* text : {"198.51.100.0/22", "10.0.0.1/32", "0.0.0.0/0", "2001:db8::/33",
+                           "2001:db8::1/128", "::/0"}) {
+    const auto prefix = IpPrefix::parse(text);
+    ASSERT_TRUE(prefix) << text;
+    EXPECT_EQ(to_string(*prefix), text);
+  }
+  EXPECT_EQ(to_string(*IpPrefix::parse("10.0.0.1")), "10.0.0.1/32");
+  EXPECT_EQ(to_string(*IpPrefix::parse("2001:db8::1")), "2001:db8::1/128");
+}
+
+TEST(IpPrefix, RefusesWhatIsNone) {
+  for (const char* text : {"", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8x",
+                           "10.0.0.1/31", "2001:db8::/129", "2001:db8::1/64", "10.0.0.0/8/8"}) {
+    EXPECT_FALSE(IpPrefix::parse(text)) << text;
+  }
+}
+
 TEST(MacAddress, IsWrittenWithColons) {
   EXPECT_EQ(to_string(MacAddress{{0x02, 0, 0xab, 0xff, 9, 0x10}}), "02:00:ab:ff:09:10");
 }

@@ -23,13 +23,14 @@ json::object status() {
       "flow_table_capacity": 2097152,
       "flows": {"half_open": 1, "established": 12345, "closing": 2},
       "dropped": [{"reason": "malformed", "text": "header cut off", "count": 3}],
-      "passed": [{"reason": "not_ours", "text": "no service's", "count": 1500000}]},
+      "passed": [{"reason": "not_ours", "text": "no service's", "count": 1500000}],
+      "answered": [{"reason": "ttl_expired", "text": "TTL used up", "count": 2}]},
     "warnings": ["eth0 is degraded: no"],
     "services": [{
       "name": "web", "address": "203.0.113.10:80", "protocol": "tcp", "mode": "nat",
       "flows": {"half_open": 1, "established": 12345, "closing": 2},
       "counters": {"new_flows": 90000, "packets_to_backend": 5, "packets_to_client": 7000000},
-      "dropped": [], "passed": [],
+      "dropped": [], "passed": [], "answered": [],
       "backends": [
         {"name": "h1-a", "address": "10.0.0.1:3000", "weight": 1, "drain": false, "health": "up",
          "share_percent": 66.67, "detail": "HTTP 200 in 3 ms", "unresolved": "",
@@ -66,8 +67,9 @@ changed at the control socket, unlike the file:
   web/h2-a: weight 5 (file: 1)
 
 of no service:
-      3  dropped  header cut off
-  1.5 M  passed   no service's
+      3  dropped   header cut off
+  1.5 M  passed    no service's
+      2  answered  TTL used up
 )";
 
 TEST(StatusTable, TellsPeopleWhatMatters) {
@@ -96,6 +98,7 @@ TEST(StatusTable, IsShortWhenThereIsNothingToTell) {
   for (const char* key : {"services", "differences", "warnings"}) quiet[key] = json::array();
   quiet["dataplane"].at("dropped") = json::array();
   quiet["dataplane"].at("passed") = json::array();
+  quiet["dataplane"].at("answered") = json::array();
   const std::string table = status_table(quiet, false);
   EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 3);
 }

@@ -250,6 +250,27 @@ TEST(Config, AsksForTheServicesPortWhereTheModeKeepsIt) {
                 "instance has to listen there, so name 10.0.0.1:80"));
 }
 
+TEST(Config, LetsATunnelLeadToTheOtherFamily) {
+  const std::string backend = "[[service.backend]]\naddress = \"[2001:db8::1]:80\"\n";
+  const Config config = good(kDataplane + kService + "mode = \"tunnel\"\n" + backend);
+  EXPECT_EQ(config.services.at(0).mode, Mode::kTunnel);
+  EXPECT_THAT(fault_in_service("mode = \"dsr\"\n" + backend),
+              HasSubstr("mode dsr keeps the family, so name an IPv4 address"));
+}
+
+TEST(Config, RefusesTunnelSourcesThatAreNone) {
+  const Config config = good(
+      "[dataplane]\ninterfaces = [\"eth0\"]\n"
+      "tunnel_sources = [\"198.51.100.0/24\", \"2001:db8:99::/64\"]\n");
+  EXPECT_EQ(config.dataplane.tunnel_sources.size(), 2u);
+  EXPECT_THAT(fault_in_dataplane("tunnel_sources = [\"198.51.100.1/24\"]\n"),
+              HasSubstr("found \"198.51.100.1/24\", expected a prefix"));
+  EXPECT_THAT(fault_in_dataplane("tunnel_sources = [\"10.0.0.0/8\", \"192.0.2.0/24\"]\n"),
+              HasSubstr("at most one IPv4 prefix"));
+  EXPECT_THAT(fault_in_dataplane("tunnel_sources = [\"127.0.0.0/8\"]\n"),
+              HasSubstr("not an address that other machines can reach"));
+}
+
 TEST(Config, RefusesAddressesThatAreNone) {
   EXPECT_THAT(fault_in_service("[[service.backend]]\naddress = \"10.0.0.1\"\n"),
               HasSubstr("found \"10.0.0.1\", expected an address and port"));

@@ -51,7 +51,7 @@ class NextHops : public NetlinkWorld {
     return wait_for([&] {
       const auto hops = resolver_->next_hops();
       const auto hop = hops.find(target);
-      return hop != hops.end() && hop->second == NextHop{if_nametoindex("ps0"), kOwnMac, mac};
+      return hop != hops.end() && hop->second == NextHop{if_nametoindex("ps0"), kOwnMac, mac, 1500};
     });
   }
 

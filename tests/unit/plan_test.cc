@@ -113,6 +113,17 @@ TEST_F(Planning, HandsTheSettingsOn) {
   EXPECT_EQ(settings.udp_established_timeout, milliseconds(5));
 }
 
+TEST_F(Planning, SendsTunnelPacketsFromThePrefixElseFromItsOwnAddress) {
+  input_.snat_addresses = {ip("10.0.0.254"), ip("10.0.0.253"), ip("2001:db8::254")};
+  input_.config.dataplane.tunnel_sources = {*IpPrefix::parse("2001:db8:99::/64")};
+  web().mode = Mode::kTunnel;
+  const ForwardingState next = plan().delta.next;
+  EXPECT_EQ(next.services.begin()->second.mode, Mode::kTunnel);
+  EXPECT_EQ(next.settings.tunnel_sources,
+            (std::vector<IpPrefix>{*IpPrefix::parse("10.0.0.254/32"),
+                                   *IpPrefix::parse("2001:db8:99::/64")}));
+}
+
 TEST_F(Planning, HashesTheClientPrefixOfTheVipsFamily) {
   web().client_prefix = {.ipv4 = 24, .ipv6 = 64};
   input_.config.services.push_back(service("web6", "[2001:db8::10]:80", {"[2001:db8::1]:3000"}));

@@ -29,6 +29,8 @@ class TableWriting : public ::testing::Test {
     state.settings.snat_addresses = {*IpAddress::parse("10.0.0.254"),
                                      *IpAddress::parse("10.0.0.253"),
                                      *IpAddress::parse("2001:db8::fe")};
+    state.settings.tunnel_sources = {*IpPrefix::parse("198.51.100.0/22"),
+                                     *IpPrefix::parse("2001:db8:99::/60")};
     state.settings.snat_port_first = 20000;
     state.settings.snat_port_last = 32767;
     state.settings.tcp_half_open_timeout = seconds(10);
@@ -37,9 +39,10 @@ class TableWriting : public ::testing::Test {
     state.settings.udp_half_open_timeout = seconds(3);
     state.settings.udp_established_timeout = milliseconds(179999);
     state.services[1] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:80"), 24, 0};
-    state.services[2] = {Protocol::kUdp, *Endpoint::parse("203.0.113.10:80"), 0, 1};
-    state.services[7] = {Protocol::kTcp, *Endpoint::parse("[2001:db8:113::10]:443"), 64, 1};
-    const NextHop hop{3, {{2, 0, 0, 0, 0, 0xfe}}, {{2, 0, 0, 0, 0xaa, 0xbb}}};
+    state.services[2] = {Protocol::kUdp, *Endpoint::parse("203.0.113.10:80"), 0, 1, Mode::kDsr};
+    state.services[7] = {Protocol::kTcp, *Endpoint::parse("[2001:db8:113::10]:443"), 64, 1,
+                         Mode::kTunnel};
+    const NextHop hop{3, {{2, 0, 0, 0, 0, 0xfe}}, {{2, 0, 0, 0, 0xaa, 0xbb}}, 9000};
     state.backends[1] = {Protocol::kTcp, *Endpoint::parse("10.0.0.1:3000"), hop, false};
     state.backends[5] = {Protocol::kUdp, *Endpoint::parse("10.0.0.1:3000"), std::nullopt, false};
     state.backends[31] = {Protocol::kTcp, *Endpoint::parse("[2001:db8::1]:65535"), hop, true};
@@ -71,6 +74,7 @@ TEST_F(TableWriting, IsReadBackAsItWasApplied) {
   EXPECT_EQ(read.backends, applied.backends);
   EXPECT_EQ(read.settings.hash_key, applied.settings.hash_key);
   EXPECT_EQ(read.settings.snat_addresses, applied.settings.snat_addresses);
+  EXPECT_EQ(read.settings.tunnel_sources, applied.settings.tunnel_sources);
   EXPECT_EQ(read.settings.snat_port_first, applied.settings.snat_port_first);
   EXPECT_EQ(read.settings.snat_port_last, applied.settings.snat_port_last);
 

@@ -67,4 +67,9 @@ def test_the_daemon_attaches_native_xdp_to_virtio_net(report):
 
 def test_stop_detaches_it(report):
     assert report["stop.status"].strip() == "0", report["log"][-6000:]
-    assert "xdp" not in report["link-after-stop"]
+    assert "already has an XDP program" not in report["decap"]  # which would be refused beside it
+
+
+def test_the_decapsulator_attaches(report):
+    assert "takes apart" in report["decap"]
+    assert "degraded" not in report["decap"]

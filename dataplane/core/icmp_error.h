@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// The ICMP errors that the appliance itself sends: time exceeded, packet too big (RFC 792, 1191,
+// 4443). The packet becomes the quotation of the error about it, and goes back the way it came.
+//
+// It quotes so much that any sender finds its connection in it, not all it could: the checksum is
+// over the whole.
+#pragma once
+
+#include "dataplane/core/tunnel.h"
+
+#define PS_QUOTED_BYTES 128  // at most; an even number
+
+enum { PS_PROTOCOL_ICMP = 1, PS_PROTOCOL_ICMPV6 = 58 };
+
+struct ps_icmp_error {
+  __u8 type;
+  __u8 code;
+  __u32 rest;  // host order
+};
+
+PS_INLINE struct ps_icmp_error ps_error_about(int family, enum ps_reason reason, __u32 mtu) {
+  const struct ps_icmp_error time_exceeded4 = {11, 0, 0};
+  const struct ps_icmp_error time_exceeded6 = {3, 0, 0};
+  const struct ps_icmp_error fragmentation_needed = {3, 4, mtu};
+  const struct ps_icmp_error packet_too_big = {2, 0, mtu};
+  if (reason == PS_REASON_ttl_expired) {
+    return family == PS_IPV4 ? time_exceeded4 : time_exceeded6;
+  }
+  return family == PS_IPV4 ? fragmentation_needed : packet_too_big;
+}
+
+// Nobody is told whose address is none of one host (RFC 1122, 3.2.2; RFC 4443, 2.4 e).
+PS_INLINE int ps_may_be_told(int family, const struct ps_address *source) {
+  const __u8 first = *(const __u8 *)source;
+  if (family == PS_IPV6) return first != 0xff && (source->word[0].raw | source->word[3].raw) != 0;
+  return first != 0 && first != 127 && first < 224;
+}
+
+// The sum of the rest of the frame, of an even number of bytes.
+PS_INLINE __u64 ps_sum_rest(struct ps_cursor *cursor) {
+  __u64 sum = 0;
+  for (int i = 0; i < PS_QUOTED_BYTES / 2; i++) {
+    const struct ps_be16 *word = (struct ps_be16 *)ps_take(cursor, sizeof *word);
+    if (!word) break;
+    sum += word->raw;
+  }
+  return sum;
+}
+
+// Between the error's own addresses, which are the packet's, exchanged.
+PS_INLINE void ps_write_error4(struct ps_ipv4 *ip, const struct ps_ipv4 *quoted,
+                               __u32 payload_bytes) {
+  ip->version_and_words = 0x45;
+  ip->tos = 0;
+  ip->total_length = ps_wire16((__u16)(sizeof *ip + payload_bytes));
+  ip->identification.raw = 0;
+  ip->fragment = ps_wire16(PS_IPV4_DONT_FRAGMENT);
+  ip->ttl = PS_TUNNEL_HOPS;
+  ip->protocol = PS_PROTOCOL_ICMP;
+  ip->source = quoted->destination;
+  ip->destination = quoted->source;
+  ip->checksum = ps_ipv4_checksum(ip);
+}
+
+PS_INLINE void ps_write_error6(struct ps_ipv6 *ip, const struct ps_ipv6 *quoted,
+                               __u32 payload_bytes) {
+  ip->version_class_flow = ps_wire32(6u << 28);
+  ip->payload_length = ps_wire16((__u16)payload_bytes);
+  ip->next_header = PS_PROTOCOL_ICMPV6;
+  ip->hop_limit = PS_TUNNEL_HOPS;
+  ip->source = quoted->destination;
+  ip->destination = quoted->source;
+}
+
+// Of the frame that is to become an error, before it is moved.
+struct ps_quotation {
+  __u64 from_mac;
+  __u64 to_mac;
+  __u32 bytes;
+};
+
+PS_INLINE void ps_write_error_ethernet(struct ps_ethernet *ethernet, int family,
+                                       const struct ps_quotation *quotation) {
+  const __u64 to = quotation->from_mac;
+  const __u64 from = quotation->to_mac;
+  const __u32 macs[3] = {(__u32)to, (__u32)(to >> 32) | (__u32)(from << 16), (__u32)(from >> 16)};
+  ps_set_macs(ethernet, macs);
+  ethernet->type = ps_ethertype(family);
+}
+
+// Writes all headers of the frame, whose quotation is in its place. 0: it is too short.
+PS_INLINE int ps_write_error(const struct ps_frame *frame, int family,
+                             const struct ps_icmp_error *error,
+                             const struct ps_quotation *quotation) {
+  struct ps_cursor cursor = {frame->data, frame->end};
+  struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
+  void *ip = ethernet ? ps_take(&cursor, ps_ip_header_bytes(family)) : 0;
+  struct ps_icmp *icmp = ip ? (struct ps_icmp *)ps_take(&cursor, sizeof *icmp) : 0;
+  struct ps_cursor rest = cursor;
+  const void *quoted = icmp ? ps_take(&cursor, ps_ip_header_bytes(family)) : 0;
+  if (!quoted) return 0;
+
+  const __u32 payload_bytes = (__u32)sizeof *icmp + quotation->bytes;
+  ps_write_error_ethernet(ethernet, family, quotation);
+  icmp->type = error->type;
+  icmp->code = error->code;
+  icmp->checksum.raw = 0;
+  icmp->rest = ps_wire32(error->rest);
+  __u64 sum = ps_load32(icmp) + (__u64)icmp->rest.raw + ps_sum_rest(&rest);
+  if (family == PS_IPV4) {
+    ps_write_error4((struct ps_ipv4 *)ip, (const struct ps_ipv4 *)quoted, payload_bytes);
+  } else {
+    struct ps_ipv6 *ip6 = (struct ps_ipv6 *)ip;
+    ps_write_error6(ip6, (const struct ps_ipv6 *)quoted, payload_bytes);
+    sum += ps_sum_address(PS_IPV6, &ip6->source) + ps_sum_address(PS_IPV6, &ip6->destination) +
+           ip6->payload_length.raw + ps_wire16(PS_PROTOCOL_ICMPV6).raw;
+  }
+  icmp->checksum = ps_sum_end(sum);
+  return 1;
+}
+
+// Makes the frame the error about its packet, for whoever sent it. 0: it cannot be.
+PS_MUST_USE PS_INLINE int ps_answer_with_error(const struct ps_frame *frame, int family,
+                                               const struct ps_packet *packet,
+                                               struct ps_icmp_error error) {
+  if (!ps_may_be_told(family, packet->source)) return 0;
+  const __u32 ip_bytes = packet->ip_bytes & ~1u;
+  const struct ps_quotation quotation = {ps_load_mac(packet->ethernet->source),
+                                         ps_load_mac(packet->ethernet->destination),
+                                         ip_bytes < PS_QUOTED_BYTES ? ip_bytes : PS_QUOTED_BYTES};
+  const __u32 header_bytes = ps_ip_header_bytes(family) + (__u32)sizeof(struct ps_icmp);
+  struct ps_frame answer = *frame;
+  const __u32 bytes = (__u32)sizeof(struct ps_ethernet) + header_bytes + quotation.bytes;
+  return ps_frame_extend(&answer, (__s32)header_bytes) && ps_frame_cut(&answer, bytes) &&
+         ps_write_error(&answer, family, &error, &quotation);
+}

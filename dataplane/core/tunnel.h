@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// Mode tunnel: a client's packet inside another one to its backend, IPv4 or IPv6 in either (RFC
+// 2003, 2473, 4213).
+//
+// The outer source address varies with the flow, and so does IPv6's flow label (RFC 6438): a
+// receiver that spreads packets over its queues by addresses spreads flows. The outer packet is
+// never fragmented: what does not fit is answered before.
+#pragma once
+
+#include "dataplane/core/match.h"
+#include "dataplane/core/translate.h"
+
+#define PS_TUNNEL_HOPS 64
+
+PS_INLINE __u8 ps_ip_in_ip(int inner_family) {
+  return inner_family == PS_IPV4 ? 4 : 41;  // IANA protocol numbers
+}
+
+// The largest packet that fits to the backend; 0: not known.
+PS_INLINE __u32 ps_tunnel_mtu(const struct ps_backend *backend) {
+  const __u32 header_bytes = ps_ip_header_bytes(backend->family);
+  return backend->mtu > header_bytes ? backend->mtu - header_bytes : 0;
+}
+
+// Whether our own tunnel packets come from the address: then it is one of them, or pretends to be.
+PS_INLINE int ps_is_tunnel_source(const struct ps_settings *settings, int family,
+                                  const struct ps_address *address) {
+  const struct ps_address *source = &settings->tunnel_source[family == PS_IPV6];
+  const struct ps_address *spread = &settings->tunnel_spread[family == PS_IPV6];
+  __u32 differs = (address->word[0].raw ^ source->word[0].raw) & ~spread->word[0].raw;
+  if (family == PS_IPV4) return source->word[0].raw && !differs;
+  for (int i = 1; i < 4; i++) {
+    differs |= (address->word[i].raw ^ source->word[i].raw) & ~spread->word[i].raw;
+  }
+  return source->word[0].raw && !differs;
+}
+
+// What the outer header takes from the inner packet.
+struct ps_inner {
+  __u32 ip_bytes;
+  __u8 traffic_class;  // DSCP and ECN (RFC 6040, normal mode)
+  __u8 protocol;       // of the whole packet: ps_ip_in_ip
+  __u64 hash;          // of its flow
+};
+
+PS_INLINE __u8 ps_traffic_class(int family, const struct ps_packet *packet) {
+  return family == PS_IPV4 ? packet->ipv4->tos
+                           : (__u8)(ps_host32(packet->ipv6->version_class_flow) >> 20);
+}
+
+PS_INLINE struct ps_be32 ps_spread_word(const struct ps_settings *settings, int v6, int word,
+                                        __u32 random) {
+  struct ps_be32 mixed = {settings->tunnel_source[v6].word[word].raw |
+                          (random & settings->tunnel_spread[v6].word[word].raw)};
+  return mixed;
+}
+
+PS_INLINE void ps_write_outer4(struct ps_ipv4 *ip, const struct ps_settings *settings,
+                               const struct ps_backend *backend, const struct ps_inner *inner) {
+  ip->version_and_words = 0x45;
+  ip->tos = inner->traffic_class;
+  ip->total_length = ps_wire16((__u16)(inner->ip_bytes + sizeof *ip));
+  ip->identification.raw = 0;  // of no use: it is never a fragment (RFC 6864)
+  ip->fragment = ps_wire16(PS_IPV4_DONT_FRAGMENT);
+  ip->ttl = PS_TUNNEL_HOPS;
+  ip->protocol = inner->protocol;
+  ip->source = ps_spread_word(settings, 0, 0, (__u32)(inner->hash >> 32));
+  ip->destination = backend->address.word[0];
+  ip->checksum = ps_ipv4_checksum(ip);
+}
+
+PS_INLINE void ps_write_outer6(struct ps_ipv6 *ip, const struct ps_settings *settings,
+                               const struct ps_backend *backend, const struct ps_inner *inner) {
+  const __u32 label = (__u32)inner->hash & 0xfffff;
+  ip->version_class_flow = ps_wire32(6u << 28 | (__u32)inner->traffic_class << 20 | label);
+  ip->payload_length = ps_wire16((__u16)inner->ip_bytes);
+  ip->next_header = inner->protocol;
+  ip->hop_limit = PS_TUNNEL_HOPS;
+  for (int i = 0; i < 4; i++) {
+    const __u32 random = (__u32)(i & 1 ? inner->hash : inner->hash >> 32);
+    ip->source.word[i] = ps_spread_word(settings, 1, i, random);
+  }
+  ps_set_address(PS_IPV6, &ip->destination, &backend->address);
+}
+
+// Puts the frame's packet into one of the outer family, which is a constant where it is inlined.
+PS_MUST_USE PS_INLINE enum ps_reason ps_wrap(const struct ps_frame *frame, int outer_family,
+                                             const struct ps_route *route,
+                                             const struct ps_inner *inner) {
+  struct ps_frame longer = *frame;
+  if (!ps_frame_extend(&longer, (__s32)ps_ip_header_bytes(outer_family))) return PS_REASON_no_room;
+  struct ps_cursor cursor = {longer.data, longer.end};
+  struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
+  if (!ethernet) return PS_REASON_no_room;
+  void *ip = ps_take(&cursor, ps_ip_header_bytes(outer_family));
+  if (!ip) return PS_REASON_no_room;
+  ps_set_macs(ethernet, route->backend->ethernet);
+  ethernet->type = ps_ethertype(outer_family);
+  if (outer_family == PS_IPV4) {
+    ps_write_outer4((struct ps_ipv4 *)ip, route->settings, route->backend, inner);
+  } else {
+    ps_write_outer6((struct ps_ipv6 *)ip, route->settings, route->backend, inner);
+  }
+  return PS_REASON_NONE;
+}
+
+// The packet's pointers are void after it.
+PS_MUST_USE PS_INLINE enum ps_reason ps_encapsulate(const struct ps_frame *frame, int family,
+                                                    const struct ps_packet *packet,
+                                                    const struct ps_route *route) {
+  const int outer_family = route->backend->family;
+  const __u32 mtu = ps_tunnel_mtu(route->backend);
+  if (mtu && packet->ip_bytes > mtu) return PS_REASON_packet_too_big;
+  if (ps_is_tunnel_source(route->settings, family, packet->source)) return PS_REASON_loop;
+  if (!route->settings->tunnel_source[outer_family == PS_IPV6].word[0].raw) {
+    return PS_REASON_no_tunnel_source;
+  }
+  const struct ps_inner inner = {packet->ip_bytes, ps_traffic_class(family, packet),
+                                 ps_ip_in_ip(family), route->hash};
+  ps_spend_hop(family, packet, 0);
+  return outer_family == PS_IPV4 ? ps_wrap(frame, PS_IPV4, route, &inner)
+                                 : ps_wrap(frame, PS_IPV6, route, &inner);
+}
