@@ -67,6 +67,8 @@ struct PS_WIRE ps_icmp {
 };
 PS_SIZE_IS(struct ps_icmp, 8);
 
+enum { PS_PROTOCOL_ICMP = 1, PS_PROTOCOL_ICMPV6 = 58 };  // IANA protocol numbers
+
 enum { PS_TCP_FIN = 0x01, PS_TCP_SYN = 0x02, PS_TCP_RST = 0x04, PS_TCP_ACK = 0x10 };
 
 #define PS_ETHERTYPE_IPV4 0x0800

@@ -10,8 +10,6 @@
 
 #define PS_QUOTED_BYTES 128  // at most; an even number
 
-enum { PS_PROTOCOL_ICMP = 1, PS_PROTOCOL_ICMPV6 = 58 };
-
 struct ps_icmp_error {
   __u8 type;
   __u8 code;
@@ -29,11 +27,17 @@ PS_INLINE struct ps_icmp_error ps_error_about(int family, enum ps_reason reason,
   return family == PS_IPV4 ? fragmentation_needed : packet_too_big;
 }
 
-// Nobody is told whose address is none of one host (RFC 1122, 3.2.2; RFC 4443, 2.4 e).
-PS_INLINE int ps_may_be_told(int family, const struct ps_address *source) {
-  const __u8 first = *(const __u8 *)source;
-  if (family == PS_IPV6) return first != 0xff && (source->word[0].raw | source->word[3].raw) != 0;
-  return first != 0 && first != 127 && first < 224;
+// No error is about another one, and nobody is told whose address is none of one host (RFC 1122,
+// 3.2.2; RFC 4443, 2.4 e).
+PS_INLINE int ps_may_be_told4(const struct ps_ipv4 *quoted) {
+  const __u8 first = *(const __u8 *)&quoted->source;
+  return quoted->protocol != PS_PROTOCOL_ICMP && first != 0 && first != 127 && first < 224;
+}
+
+PS_INLINE int ps_may_be_told6(const struct ps_ipv6 *quoted) {
+  const struct ps_be32 *word = quoted->source.word;
+  return quoted->next_header != PS_PROTOCOL_ICMPV6 && *(const __u8 *)word != 0xff &&
+         (word[0].raw | word[3].raw) != 0;
 }
 
 // The sum of the rest of the frame, of an even number of bytes.
@@ -72,11 +76,11 @@ PS_INLINE void ps_write_error6(struct ps_ipv6 *ip, const struct ps_ipv6 *quoted,
   ip->destination = quoted->source;
 }
 
-// Of the frame that is to become an error, before it is moved.
+// Of the frame that is to become an error.
 struct ps_quotation {
   __u64 from_mac;
   __u64 to_mac;
-  __u32 bytes;
+  __u32 bytes;  // of the quoted packet; 0: no error about it
 };
 
 PS_INLINE void ps_write_error_ethernet(struct ps_ethernet *ethernet, int family,
@@ -119,18 +123,35 @@ PS_INLINE int ps_write_error(const struct ps_frame *frame, int family,
   return 1;
 }
 
-// Makes the frame the error about its packet, for whoever sent it. 0: it cannot be.
+// The frame already has room for the error's headers before it.
+PS_INLINE struct ps_quotation ps_read_quotation(const struct ps_frame *frame, int family,
+                                                __u32 room_bytes) {
+  struct ps_quotation quotation = {0, 0, 0};
+  struct ps_cursor cursor = {frame->data, frame->end};
+  if (!ps_take(&cursor, room_bytes)) return quotation;
+  const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
+  const void *ip = ethernet ? ps_take(&cursor, ps_ip_header_bytes(family)) : 0;
+  if (!ip) return quotation;
+  quotation.from_mac = ps_load_mac(ethernet->source);
+  quotation.to_mac = ps_load_mac(ethernet->destination);
+  const struct ps_ipv4 *ip4 = (const struct ps_ipv4 *)ip;
+  const struct ps_ipv6 *ip6 = (const struct ps_ipv6 *)ip;
+  if (family == PS_IPV4 ? !ps_may_be_told4(ip4) : !ps_may_be_told6(ip6)) return quotation;
+  const __u32 ip_bytes = family == PS_IPV4 ? ps_host16(ip4->total_length)
+                                           : (__u32)sizeof *ip6 + ps_host16(ip6->payload_length);
+  quotation.bytes = ip_bytes < PS_QUOTED_BYTES ? ip_bytes & ~1u : PS_QUOTED_BYTES;
+  return quotation;
+}
+
+// Makes the frame the error about its packet, for whoever sent it. 0: it cannot be. The frame is
+// read anew, after it was moved: the BPF verifier then need not follow every way that leads here.
 PS_MUST_USE PS_INLINE int ps_answer_with_error(const struct ps_frame *frame, int family,
-                                               const struct ps_packet *packet,
                                                struct ps_icmp_error error) {
-  if (!ps_may_be_told(family, packet->source)) return 0;
-  const __u32 ip_bytes = packet->ip_bytes & ~1u;
-  const struct ps_quotation quotation = {ps_load_mac(packet->ethernet->source),
-                                         ps_load_mac(packet->ethernet->destination),
-                                         ip_bytes < PS_QUOTED_BYTES ? ip_bytes : PS_QUOTED_BYTES};
   const __u32 header_bytes = ps_ip_header_bytes(family) + (__u32)sizeof(struct ps_icmp);
   struct ps_frame answer = *frame;
+  if (!ps_frame_extend(&answer, (__s32)header_bytes)) return 0;
+  const struct ps_quotation quotation = ps_read_quotation(&answer, family, header_bytes);
+  if (!quotation.bytes) return 0;
   const __u32 bytes = (__u32)sizeof(struct ps_ethernet) + header_bytes + quotation.bytes;
-  return ps_frame_extend(&answer, (__s32)header_bytes) && ps_frame_cut(&answer, bytes) &&
-         ps_write_error(&answer, family, &error, &quotation);
+  return ps_frame_cut(&answer, bytes) && ps_write_error(&answer, family, &error, &quotation);
 }

@@ -52,15 +52,15 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_arrive(const struct ps_tables *tables,
   return PS_REASON_NONE;
 }
 
-// To a port of ours: from a backend. Anything else may be a client's.
-PS_INLINE int ps_is_to_snat_port(int family, const struct ps_packet *packet,
-                                 struct ps_route *route) {
+// A source port of ours: what is for it is a backend's. Anything else may be a client's.
+PS_INLINE int ps_is_snat_port(int family, const struct ps_address *address,
+                              struct ps_be16 wire_port, struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
-  const __u16 port = ps_host16(packet->udp->destination_port);
+  const __u16 port = ps_host16(wire_port);
   if ((__u16)(port - settings->snat_port_first) >= settings->snat_port_count) return 0;
   const int v6 = family == PS_IPV6;
   for (__u32 i = 0; i < PS_MAX_SNAT_ADDRESSES && i < settings->snat_count[v6]; i++) {
-    if (ps_same_address(family, &settings->snat[v6][i], packet->destination)) {
+    if (ps_same_address(family, &settings->snat[v6][i], address)) {
       route->snat = i;
       return 1;
     }

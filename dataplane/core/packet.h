@@ -35,6 +35,7 @@ struct ps_packet {
   struct ps_ipv6 *ipv6;
   struct ps_udp *udp;              // by protocol; its ports are TCP's too
   struct ps_tcp *tcp;              // nothing for UDP
+  struct ps_icmp *icmp;            // an ICMP error: then there is no transport header
   struct ps_be16 *checksum;        // of the transport header
   struct ps_address *source;       // IPv4: only the first word is there
   struct ps_address *destination;  // nothing: the IP header was cut short
@@ -91,9 +92,19 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   return ip->next_header == 44 ? PS_REASON_fragment : PS_REASON_NONE;
 }
 
+PS_INLINE __u8 ps_icmp_protocol(int family) {
+  return family == PS_IPV4 ? PS_PROTOCOL_ICMP : PS_PROTOCOL_ICMPV6;
+}
+
+// Those that quote a packet and tell its sender something: unreachable, too big, time exceeded,
+// parameter problem.
+PS_INLINE int ps_is_icmp_error(int family, __u8 type) {
+  return family == PS_IPV4 ? type == 3 || type == 11 || type == 12 : type >= 1 && type <= 4;
+}
+
 // The transport header has to lie inside what the IP header says is there, not only inside the
 // frame.
-PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor,
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cursor *cursor,
                                                         __u32 payload_bytes,
                                                         struct ps_packet *packet) {
   if (packet->protocol == PS_UDP) {
@@ -103,6 +114,14 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor
     if (udp_bytes < sizeof *udp || udp_bytes > payload_bytes) return PS_REASON_malformed;
     packet->udp = udp;
     packet->checksum = &udp->checksum;
+    return PS_REASON_NONE;
+  }
+  if (packet->protocol == ps_icmp_protocol(family)) {
+    struct ps_icmp *icmp = (struct ps_icmp *)ps_take(cursor, sizeof *icmp);
+    if (!icmp || payload_bytes < sizeof *icmp || !ps_is_icmp_error(family, icmp->type)) {
+      return PS_REASON_not_ours;
+    }
+    packet->icmp = icmp;
     return PS_REASON_NONE;
   }
   if (packet->protocol != PS_TCP) return PS_REASON_not_ours;
@@ -117,8 +136,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(struct ps_cursor *cursor
   return PS_REASON_NONE;
 }
 
-// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP
-// or UDP; else says why not, and whose it was as far as that could be read.
+// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP,
+// UDP or an ICMP error; else says why not, and whose it was as far as that could be read.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int family,
                                               struct ps_packet *packet) {
   struct ps_cursor cursor = {frame->data, frame->end};
@@ -129,5 +148,5 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int 
   if (reason) return reason;
   const __u32 header_bytes = family == PS_IPV4 ? (packet->ipv4->version_and_words & 0x0fu) * 4
                                                : (__u32)sizeof(struct ps_ipv6);
-  return ps_parse_transport(&cursor, packet->ip_bytes - header_bytes, packet);
+  return ps_parse_transport(family, &cursor, packet->ip_bytes - header_bytes, packet);
 }

@@ -51,6 +51,15 @@ PS_INLINE void ps_towards_client(int family, const struct ps_route *route,
   next->interface_index = out->index;
 }
 
+PS_INLINE void ps_towards(int family, int to_backend, const struct ps_route *route,
+                          struct ps_destination *next) {
+  if (to_backend) {
+    ps_towards_backend(family, route, next);
+  } else {
+    ps_towards_client(family, route, next);
+  }
+}
+
 PS_INLINE void ps_set_address(int family, struct ps_address *field,
                               const struct ps_address *value) {
   field->word[0] = value->word[0];
@@ -116,11 +125,7 @@ PS_INLINE void ps_hand_over(int family, const struct ps_packet *packet,
 PS_INLINE __u32 ps_translate(int family, int to_backend, const struct ps_packet *packet,
                              const struct ps_route *route) {
   struct ps_destination next;
-  if (to_backend) {
-    ps_towards_backend(family, route, &next);
-  } else {
-    ps_towards_client(family, route, &next);
-  }
+  ps_towards(family, to_backend, route, &next);
   ps_send_on(family, packet, &next);
   return next.interface_index;
 }

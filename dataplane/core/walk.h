@@ -9,6 +9,7 @@
 #pragma once
 
 #include "dataplane/core/icmp_error.h"
+#include "dataplane/core/icmp_relay.h"
 #include "dataplane/core/track.h"
 
 enum ps_action { PS_PASS, PS_DROP, PS_TRANSMIT };
@@ -86,6 +87,29 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_forward(const struct ps_tables *tables,
   return PS_REASON_NONE;
 }
 
+// The same for an ICMP error about a packet that we have sent on.
+PS_MUST_USE PS_INLINE enum ps_reason ps_relay_error(const struct ps_tables *tables,
+                                                    const struct ps_frame *frame, int family,
+                                                    const struct ps_packet *packet,
+                                                    struct ps_route *route, __u32 *out) {
+  struct ps_quoted quoted = {};
+  enum ps_reason reason = ps_parse_quoted(frame, family, packet, &quoted);
+  if (reason) return reason;
+  const int to_backend = !ps_is_snat_port(family, quoted.source, quoted.ports->source_port, route);
+  reason = to_backend ? ps_relay_to_backend(tables, frame, family, &quoted, route)
+                      : ps_relay_to_client(tables, frame, family, &quoted, route);
+  if (reason) return reason;
+  if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
+  if (route->mode != PS_NAT) {
+    reason = ps_send(frame, family, 1, packet, route, out);
+  } else {
+    *out = ps_send_error(family, to_backend, packet, &quoted, route);
+  }
+  if (reason) return reason;
+  ps_count(tables, frame, to_backend, packet, route);
+  return PS_REASON_NONE;
+}
+
 // A packet that could not be read is dropped when it is for a service; it is the kernel's
 // otherwise.
 PS_INLINE enum ps_reason ps_whose(const struct ps_tables *tables, int family,
@@ -100,7 +124,6 @@ PS_INLINE enum ps_reason ps_whose(const struct ps_tables *tables, int family,
 // Counts why the packet is not forwarded; it may become an error to its sender.
 PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables,
                                                   const struct ps_frame *frame, int family,
-                                                  const struct ps_packet *packet,
                                                   const struct ps_route *route,
                                                   enum ps_reason reason) {
   struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, route->service_id);
@@ -109,7 +132,7 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables
   if (verdict.action == PS_TRANSMIT) {
     const __u32 mtu = route->backend ? ps_tunnel_mtu(route->backend) : 0;
     const struct ps_icmp_error error = ps_error_about(family, reason, mtu);
-    if (!ps_answer_with_error(frame, family, packet, error)) verdict.action = PS_DROP;
+    if (!ps_answer_with_error(frame, family, error)) verdict.action = PS_DROP;
   }
   return verdict;
 }
@@ -124,13 +147,15 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
     reason = ps_parse(frame, family, &packet);
     if (reason) {
       reason = ps_whose(tables, family, &packet, &route, reason);
-    } else if (ps_is_to_snat_port(family, &packet, &route)) {
+    } else if (packet.icmp) {
+      reason = ps_relay_error(tables, frame, family, &packet, &route, &out);
+    } else if (ps_is_snat_port(family, packet.destination, packet.udp->destination_port, &route)) {
       reason = ps_forward(tables, frame, family, 0, &packet, &route, &out);
     } else {
       reason = ps_forward(tables, frame, family, 1, &packet, &route, &out);
     }
   }
-  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, family, &packet, &route, reason);
+  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, family, &route, reason);
   const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out};
   return verdict;
 }

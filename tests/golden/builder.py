@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 
 from scapy.config import conf
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6
+from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -170,6 +170,7 @@ class Tunnelled:
     inner: Packet
     appliance: "Appliance"
     to: str
+    flow: Packet = None  # whose hash counts; the packet's own
 
     def source(self, hash_):
         """The tunnel's prefix, and where it leaves bits open those of the flow's hash."""
@@ -182,7 +183,7 @@ class Tunnelled:
         return str(ip_address(prefix.network_address) + spread)
 
     def frame(self):
-        hash_ = flow_hash(self.appliance.hash_key, self.inner)
+        hash_ = flow_hash(self.appliance.hash_key, self.flow or self.inner)
         inner = self.inner.frame()[14:len(self.inner.frame()) - len(self.inner.padding)]
         protocol = 4 if self.inner.family == 4 else 41
         fields = {"src": self.source(hash_), "dst": self.to}
@@ -209,6 +210,46 @@ def error_about(packet, what, mtu=0):
     error = (ICMPv6TimeExceeded(code=0) if what == "time exceeded"
              else ICMPv6PacketTooBig(mtu=mtu))
     return bytes(ethernet / header / error / Raw(quoted))
+
+
+@dataclass(frozen=True)
+class Error:
+    """An ICMP error about a packet, of which it quotes the IP header and so many bytes behind it."""
+
+    about: Packet
+    source: str
+    destination: str
+    kind: str = "too big"  # "unreachable", "time exceeded"
+    ethernet_source: str = ROUTER
+    ethernet_destination: str = APPLIANCE
+    hops: int = 60
+    quoted_bytes: int = 1000
+    traffic_class: int = 0
+    padding: bytes = b""
+
+    @property
+    def family(self):
+        return self.about.family
+
+    def ip_bytes(self):
+        return len(self.frame()) - 14 - len(self.padding)
+
+    def _layers(self):
+        if self.family == 4:
+            types = {"too big": ICMP(type=3, code=4, nexthopmtu=1280),
+                     "unreachable": ICMP(type=3, code=3), "time exceeded": ICMP(type=11)}
+            return IP(src=self.source, dst=self.destination, ttl=self.hops, id=7,
+                      tos=self.traffic_class) / types[self.kind]
+        types = {"too big": ICMPv6PacketTooBig(mtu=1280),
+                 "unreachable": ICMPv6DestUnreach(code=4), "time exceeded": ICMPv6TimeExceeded()}
+        return IPv6(src=self.source, dst=self.destination, hlim=self.hops,
+                    tc=self.traffic_class) / types[self.kind]
+
+    def frame(self):
+        header_bytes = self.about.transport_offset() - 14
+        quoted = self.about.frame()[14:][:header_bytes + self.quoted_bytes]
+        return bytes(Ether(src=self.ethernet_source, dst=self.ethernet_destination)
+                     / self._layers() / Raw(quoted)) + self.padding
 
 
 @dataclass(frozen=True)
@@ -341,6 +382,14 @@ class Talk:
             return Tunnelled(handed_over, self.appliance, self.by.address)
         return self.translated(handed_over)
 
+    def forwarded_error(self, error):
+        """In a mode without flows, one that quotes an answer: as the client's packets."""
+        handed_over = replace(error, hops=error.hops - 1, ethernet_source=self.by.own_mac,
+                              ethernet_destination=self.by.mac)
+        if self.to.mode == "dsr":
+            return handed_over
+        return Tunnelled(handed_over, self.appliance, self.by.address, flow=self.request())
+
     def translated(self, request):
         return replace(request, source=self.appliance.snat(request.family),
                        source_port=self.appliance.snat_ports[0],
@@ -358,6 +407,9 @@ class Talk:
 
 
 def summarise(packet):
+    if isinstance(packet, Error):
+        return (f"ICMP {packet.kind} {packet.source} > {packet.destination} about: "
+                f"{summarise(packet.about)}")
     what = packet.flags if packet.protocol == "tcp" else "datagram"
     return (f"{packet.protocol} {what} {packet.source}.{packet.source_port} > "
             f"{packet.destination}.{packet.destination_port}")
@@ -417,8 +469,12 @@ class Case:
         self._transmit(talk, "client", packet, talk.returned(packet), INTERFACE, 0,
                        {"snat_in": talk.snat, "flows": flows})
 
+    def error(self, talk, direction, arriving, leaving, interface=INTERFACE, flows=None):
+        """An error goes on, to the talk's backend or client."""
+        self._transmit(talk, direction, arriving, leaving, interface, 0, {"flows": flows})
+
     def _refused(self, verdict, what, reason, service, summary, snat):
-        if isinstance(what, Packet):
+        if isinstance(what, (Packet, Error)):
             summary = summary or summarise(what)
             what = what.frame()
         self._step(summary or f"{len(what)} bytes", what, verdict=verdict, reason=reason,

@@ -66,6 +66,7 @@ def create(nodes):
         run(node.name, "ethtool", "-K", "eth0", "tx", "off")
         run(world.BRIDGE, "ethtool", "-K", node.name, "tx", "off")
     configure_bridge(nodes)
+    connect_far_client()
     for node in nodes:
         configure_node(node)
 
@@ -78,6 +79,25 @@ def configure_bridge(nodes):
           f"link set dev appliance xdpdrv obj {world.PASS_PROGRAM} sec xdp",
           "link set br0 up",
           namespace=world.namespace_of(world.BRIDGE))
+
+
+def connect_far_client():
+    """Behind the client node, which has to tell senders how narrow the path is: neither end's own
+    link says so."""
+    batch(f"link add far netns {world.namespace_of('client')} type veth "
+          f"peer name eth0 netns {world.namespace_of(world.FAR)}")
+    for node, device in (("client", "far"), (world.FAR, "eth0")):
+        run(node, "ethtool", "-K", device, "tx", "off")
+    run("client", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    # Over the routes that come with the addresses: metrics 0 and 256.
+    for family, bits, subnet in ((4, 24, "198.18.1.0/24"), (6, 64, "2001:db8:19::/64 metric 1")):
+        router, client = world.FAR_ROUTER[family], world.FAR_CLIENT[family]
+        batch("link set far up", f"address add {router}/{bits} dev far" + " nodad" * (family == 6),
+              f"route replace {subnet} dev far mtu lock {world.FAR_MTU}",
+              namespace=world.namespace_of("client"))
+        batch("link set lo up", "link set eth0 up",
+              f"address add {client}/{bits} dev eth0" + " nodad" * (family == 6),
+              f"route add default via {router}", namespace=world.namespace_of(world.FAR))
 
 
 def configure_node(node):

@@ -4,8 +4,8 @@
 All nodes hang on one Linux bridge, which has a namespace of its own. Three subnets share that
 wire, and routes say who sees whom: the client knows only the way to the VIPs, through the
 appliance, so what it sends goes there; in mode nat the hosts know only their own subnet, so they
-answer the appliance, in the others they have the VIPs too and know the way to the clients. Nothing
-here acts.
+answer the appliance, in the others they have the VIPs too and know the way to the clients. Behind
+the client node, which routes, sits one client more, on a narrower path. Nothing here acts.
 """
 
 from dataclasses import dataclass, replace
@@ -55,7 +55,12 @@ class Node:
         return namespace_of(self.name)
 
 
-TO_CLIENTS = ("198.18.0.0/24 dev eth0", "2001:db8:18::/64 dev eth0")
+FAR_CLIENT = {4: "198.18.1.1", 6: "2001:db8:19::1"}
+FAR_ROUTER = {4: "198.18.1.254", 6: "2001:db8:19::fe"}  # the client node's end
+FAR_MTU = 1400
+TO_CLIENTS = ("198.18.0.0/24 dev eth0", "2001:db8:18::/64 dev eth0",
+              f"198.18.1.0/24 via {CLIENTS[4][0]} dev eth0 onlink",
+              f"2001:db8:19::/64 via {CLIENTS[6][0]} dev eth0 onlink")
 CLIENT = Node("client", "02:00:00:00:00:c1",
               addresses=tuple(f"{a}/24" for a in CLIENTS[4]) + tuple(f"{a}/64" for a in CLIENTS[6]),
               routes=tuple(f"{VIPS[f]} via {APPLIANCE[f]} dev eth0 onlink" for f in (4, 6)))
@@ -69,7 +74,8 @@ NODES = (
 NODES_THAT_ANSWER_DIRECTLY = NODES[:2] + tuple(
     replace(host, routes=TO_CLIENTS, own_vips=tuple(VIPS.values())) for host in NODES[2:])
 BRIDGE = "bridge"  # the fifth namespace: br0, with a port named after each node
-NODE_NAMES = tuple(node.name for node in NODES) + (BRIDGE,)
+FAR = "far"  # the sixth: a client behind the client node, on a path of FAR_MTU
+NODE_NAMES = tuple(node.name for node in NODES) + (BRIDGE, FAR)
 
 
 @dataclass(frozen=True)
