@@ -12,7 +12,8 @@ from ipaddress import ip_address, ip_network
 
 from scapy.config import conf
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6
+from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6TimeExceeded,
+                                 IPv6)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
