@@ -56,6 +56,7 @@ struct ServiceEntry {
   uint8_t client_prefix_bits = 32;  // of the VIP's family
   uint8_t lookup_table = 0;         // 0 or 1: which of the service's two lookup tables is in use
   Mode mode = Mode::kNat;
+  bool has_flows = true;  // its mode has, or one that it was in before
   bool operator==(const ServiceEntry&) const = default;
 };
 

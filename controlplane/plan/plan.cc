@@ -151,6 +151,7 @@ class Planner {
     entry.protocol = service.protocol;
     entry.vip = service.vip;
     entry.mode = service.mode;
+    entry.has_flows = service.mode == Mode::kNat || had_flows(id);
     entry.client_prefix_bits =
         service.vip.address.is_ipv4() ? service.client_prefix.ipv4 : service.client_prefix.ipv6;
     const std::set<std::string> up = healthy(input_, service);
@@ -162,6 +163,11 @@ class Planner {
           {backend.name, backend.weight, is_up && may_take_clients(input_, backend), *added});
     }
     return {};
+  }
+
+  bool had_flows(ServiceId id) const {
+    const auto before = current_.forwarding.services.find(id);
+    return before != current_.forwarding.services.end() && before->second.has_flows;
   }
 
   Result<BackendId> add(const ServiceConfig& service, const BackendConfig& backend, bool is_up) {

@@ -12,7 +12,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 4
+#define PS_LAYOUT_VERSION 5
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -63,7 +63,8 @@ struct ps_settings {
   __u16 snat_port_count;
   __u8 snat_count[2];      // [0: IPv4, 1: IPv6]
   __u8 index_epoch_shift;  // an epoch of the flow index (flow_index.h) is 2^this ticks
-  __u8 reserved[9];
+  __u8 has_flowless;       // there is a service without flows: packets look for theirs first
+  __u8 reserved[8];
   struct ps_interface interfaces[PS_MAX_INTERFACES];
   struct ps_address snat[2][PS_MAX_SNAT_ADDRESSES];  // [0: IPv4, 1: IPv6]
   // Where tunnel packets come from: this, and for the mask's bits what the flow's hash gives.
@@ -87,7 +88,8 @@ struct ps_service {
   __u8 protocol;                  // enum ps_protocol
   __u8 lookup_table;              // which of its pair: 0 or 1
   __u8 mode;                      // enum ps_mode
-  __u8 reserved[26];
+  __u8 has_flows;                 // its mode has, or one that it was in before
+  __u8 reserved[25];
 };
 PS_SIZE_IS(struct ps_service, 64);
 

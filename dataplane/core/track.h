@@ -196,12 +196,18 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
   struct ps_known_flow known = {};
   known.hash = route->hash = ps_tuple_hash(route->settings, family, &tuple);
   known.now = frame->now_ticks;
-  ps_find_client(tables, route->settings, route->generation, family, &tuple, &known);
+  if (route->settings->has_flowless) {
+    const enum ps_reason reason = ps_find_vip(tables, family, packet, route);
+    if (reason) return reason;
+  }
+  if (!route->service || route->service->has_flows) {
+    ps_find_client(tables, route->settings, route->generation, family, &tuple, &known);
+  }
   if (PS_LIKELY(known.entry)) {
     route->service = known.service;
     route->service_id = (__u16)known.client;
     route->onward = known.onward;
-  } else {
+  } else if (!route->service) {
     const enum ps_reason reason = ps_find_vip(tables, family, packet, route);
     if (reason) return reason;
   }

@@ -108,6 +108,7 @@ ps_service to_table(const ServiceEntry& from) {
   to.protocol = static_cast<uint8_t>(from.protocol);
   to.lookup_table = from.lookup_table;
   to.mode = static_cast<uint8_t>(from.mode);
+  to.has_flows = from.has_flows;
   return to;
 }
 
@@ -117,6 +118,7 @@ ServiceEntry from_table(const ps_service& from) {
   to.protocol = static_cast<Protocol>(from.protocol);
   to.client_prefix_bits = prefix_bits(from.client_mask);
   to.mode = static_cast<Mode>(from.mode);
+  to.has_flows = from.has_flows;
   to.lookup_table = from.lookup_table;
   return to;
 }
@@ -232,7 +234,10 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
   auto indexed = write_service_index(tables_, generation, delta.next.services);
   if (!indexed) return indexed;
 
-  *ps_settings_at(&tables_, generation) = to_table(delta.next.settings, interfaces);
+  ps_settings settings = to_table(delta.next.settings, interfaces);
+  settings.has_flowless = std::any_of(delta.next.services.begin(), delta.next.services.end(),
+                                      [](const auto& entry) { return !entry.second.has_flows; });
+  *ps_settings_at(&tables_, generation) = settings;
   std::memset(ps_service_at(&tables_, generation, 0), 0, tables_.max_services * sizeof(ps_service));
   std::memset(ps_backend_at(&tables_, generation, 0), 0, tables_.max_backends * sizeof(ps_backend));
   for (const auto& [id, service] : delta.next.services) {

@@ -24,6 +24,7 @@ struct bench_state {
   __u64 next;
   __u64 count;        // of tuples in use
   __u64 churned;      // packets since the clock leaps (below); 0: it does not
+  int frame_bytes;    // of the packet that the runs begin with
   __u64 transmitted;  // of the walk's verdicts: shows that the load was what it claims to be
 };
 PS_TABLE(bench_state, struct bench_state);
@@ -42,6 +43,7 @@ static __attribute__((always_inline)) int next_packet(struct xdp_md* ctx, int fa
   if (data + 14 + ip_bytes + 20 > end) return 0;
   // In words: what is read wider than it was just written would wait for the stores.
   for (int i = 0; i < 3; i++) ps_store32(data + i * 4, ethernet[i]);
+  ((struct ps_ethernet*)data)->type = ps_ethertype(family);
   if (family == PS_IPV4) {
     struct ps_ipv4* ip = (struct ps_ipv4*)(data + 14);
     ((struct ps_be16*)&ip->ttl)->raw = 64 | (PS_TCP << 8);
@@ -81,6 +83,13 @@ static __attribute__((always_inline)) int walk(struct xdp_md* ctx, int family) {
   };
   const struct ps_verdict verdict = ps_walk(&tables, &frame);
   state->transmitted += verdict.action == PS_TRANSMIT;
+  // The next run gets the frame where this one left it.
+  const __u8* begin = (const __u8*)(long)ctx->data;
+  const __u8* end = (const __u8*)(long)ctx->data_end;
+  PS_OPAQUE(begin);  // else they are subtracted in 32 bits, which the verifier refuses
+  PS_OPAQUE(end);
+  const int longer = (int)(end - begin) - state->frame_bytes;
+  if (longer > 0 && bpf_xdp_adjust_head(ctx, longer) != 0) return XDP_ABORTED;
   return XDP_TX;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ns per packet of the nat walk by BPF_PROG_TEST_RUN: both directions of established flows and new
-// flows, both families, at 1 k and 1 M live flows, beside a bare XDP_TX in the same run. Medians;
-// needs root. Prints, judges nothing.
+// ns per packet of the walk by BPF_PROG_TEST_RUN: both directions of established flows and new
+// flows in mode nat, clients' packets in dsr and tunnel, both families, with 1 k and 1 M of them,
+// beside a bare XDP_TX in the same run. Medians; needs root. Prints, judges nothing.
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -29,8 +29,13 @@ constexpr int kRepeats = 5;
 constexpr uint32_t kBackends = 100;
 constexpr uint32_t kFewFlows = 1'000;  // their tables stay in the processor's second cache
 constexpr uint32_t kNewFlows = 20'000;
+constexpr int kFrameBytes = 74;
 const MacAddress kOurMac{{2, 0, 0, 0, 0, 1}};
 const MacAddress kPeerMac{{2, 0, 0, 0, 0, 2}};
+
+// A service a mode, each at a port of its own.
+constexpr std::pair<uint16_t, Mode> kPorts[] = {
+    {80, Mode::kNat}, {81, Mode::kDsr}, {82, Mode::kTunnel}};
 
 struct Tuple {  // struct bench_tuple
   ps_address source;
@@ -70,16 +75,17 @@ struct Bench {
     uint64_t next;
     uint64_t count;
     uint64_t churned;
+    int frame_bytes;
     uint64_t transmitted;
   }* state = nullptr;
 
   Bench(Family f, uint32_t flows);
-  void configure();
-  Tuple client(uint32_t number, uint8_t flags) const;
+  void configure(bool with_flowless);
+  Tuple client(uint32_t number, uint8_t flags, uint16_t port = 80) const;
   double run(int program_fd, uint32_t packets);
   double median(int program_fd, uint32_t packets);
   double median_of_new_flows(int walk);
-  void fill(uint32_t first, uint32_t count, uint8_t flags);
+  void fill(uint32_t first, uint32_t count, uint8_t flags, uint16_t port = 80);
   void collect_answers();
 };
 
@@ -110,15 +116,18 @@ Bench::Bench(Family f, uint32_t flows)
                                     MAP_SHARED, bpf_map__fd(skeleton->maps.bench_tuples), 0));
   state = static_cast<State*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
                                    bpf_map__fd(skeleton->maps.bench_state), 0));
-  configure();
+  initialise_control(tables->tables(), sizes);
+  configure(false);
 }
 
-void Bench::configure() {
-  initialise_control(tables->tables(), sizes);
+// A service in mode nat; with those without flows, every packet looks for its service first.
+void Bench::configure(bool with_flowless) {
   Delta delta;
   delta.next.settings = {.hash_key = {0x0123456789abcdef, 0xfedcba9876543210},
                          .snat_addresses = {*IpAddress::parse(
                              family == Family::kIpv4 ? "10.0.0.254" : "2001:db8:10::254")},
+                         .tunnel_sources = {*IpPrefix::parse(
+                             family == Family::kIpv4 ? "198.51.100.0/24" : "2001:db8:99::/64")},
                          .snat_port_first = 20000,
                          .snat_port_last = 60000,
                          .tcp_half_open_timeout = std::chrono::hours(1),
@@ -127,10 +136,15 @@ void Bench::configure() {
                          .udp_half_open_timeout = std::chrono::hours(1),
                          .udp_established_timeout = std::chrono::hours(1)};
   const uint8_t bits = family == Family::kIpv4 ? 32 : 128;
-  delta.next.services[1] = {Protocol::kTcp, {vip(family), 80}, bits, 0};
-  LookupTable& slots = delta.lookup_tables[1];
-  for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
-    slots.push_back(static_cast<BackendId>(slot % kBackends + 1));
+  for (const auto& [port, mode] : kPorts) {
+    if (mode != Mode::kNat && !with_flowless) continue;
+    const auto id = static_cast<ServiceId>(mode) + 1;
+    delta.next.services[static_cast<ServiceId>(id)] = {Protocol::kTcp, {vip(family), port}, bits, 0,
+                                                       mode,           mode == Mode::kNat};
+    LookupTable& slots = delta.lookup_tables[static_cast<ServiceId>(id)];
+    for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
+      slots.push_back(static_cast<BackendId>(slot % kBackends + 1));
+    }
   }
   for (uint32_t id = 1; id <= kBackends; id++) {
     IpAddress address = *IpAddress::parse(family == Family::kIpv4 ? "10.1.0.0" : "2001:db8:10::");
@@ -143,21 +157,21 @@ void Bench::configure() {
 }
 
 // Distinct for each number; many ports of many addresses, as behind carrier-grade NAT.
-Tuple Bench::client(uint32_t number, uint8_t flags) const {
+Tuple Bench::client(uint32_t number, uint8_t flags, uint16_t port) const {
   Tuple tuple{};
   tuple.source.word[0] = ps_wire32(family == Family::kIpv4 ? 0x0b000000 + number / 16 : 0x20010db8);
   if (family == Family::kIpv6) tuple.source.word[3] = ps_wire32(number / 16);
   tuple.source_port = ps_wire16(static_cast<uint16_t>(10000 + number % 16));
   tuple.destination = to_wire(vip(family));
-  tuple.destination_port = ps_wire16(80);
+  tuple.destination_port = ps_wire16(port);
   tuple.flags = flags;
   return tuple;
 }
 
-void Bench::fill(uint32_t first, uint32_t count, uint8_t flags) {
-  for (uint32_t i = 0; i < count; i++) tuples[i] = client(first + i, flags);
+void Bench::fill(uint32_t first, uint32_t count, uint8_t flags, uint16_t port) {
+  for (uint32_t i = 0; i < count; i++) tuples[i] = client(first + i, flags, port);
   std::shuffle(tuples, tuples + count, std::mt19937(1));
-  *state = {0, count, 0, 0};
+  *state = {0, count, 0, kFrameBytes, 0};
 }
 
 // A packet of a backend's for every live flow, read from the flow table.
@@ -177,11 +191,11 @@ void Bench::collect_answers() {
     }
   }
   std::shuffle(tuples, tuples + count, std::mt19937(2));
-  *state = {0, count, 0, 0};
+  *state = {0, count, 0, kFrameBytes, 0};
 }
 
-std::array<uint8_t, 74> packet(Family family) {
-  std::array<uint8_t, 74> bytes{};
+std::array<uint8_t, kFrameBytes> packet(Family family) {
+  std::array<uint8_t, kFrameBytes> bytes{};
   auto* ethernet = reinterpret_cast<ps_ethernet*>(bytes.data());
   const uint32_t ip_bytes = family == Family::kIpv4 ? 20 : 40;
   ethernet->type = ps_wire16(family == Family::kIpv4 ? PS_ETHERTYPE_IPV4 : PS_ETHERTYPE_IPV6);
@@ -286,6 +300,15 @@ void measure(Family family, uint32_t flows) {
   bench.fill(0, flows, PS_TCP_ACK);
   const double forward_ns = bench.median(walk, packets);
   print(bench, "to backend", forward_ns, floor(), uint64_t{packets} * kRepeats);
+
+  bench.configure(true);
+  for (const auto& [port, mode] : kPorts) {
+    if (mode == Mode::kNat) continue;
+    bench.fill(0, flows, PS_TCP_ACK, port);
+    print(bench, to_string(mode).c_str(), bench.median(walk, packets), floor(),
+          uint64_t{packets} * kRepeats);
+  }
+  bench.configure(false);
 
   const int chase = bpf_program__fd(family == Family::kIpv4 ? programs.chase4 : programs.chase6);
   const double chase_ns = bench.median(chase, 1'000'000);

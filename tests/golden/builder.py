@@ -215,7 +215,7 @@ def error_about(packet, what, mtu=0):
 
 @dataclass(frozen=True)
 class Error:
-    """An ICMP error about a packet, of which it quotes the IP header and so many bytes behind it."""
+    """An ICMP error about a packet: it quotes the IP header and so many bytes behind that."""
 
     about: Packet
     source: str
@@ -283,6 +283,7 @@ class Service:
     slots: tuple = (1,)  # backend ids; slot i of the lookup table holds slots[i % len(slots)]
     prefix_bits: int = 0  # 0: all of the address
     mode: str = "nat"
+    has_flows: bool = True
 
     def bits(self):
         return self.prefix_bits or ip_address(self.address).max_prefixlen
@@ -295,7 +296,7 @@ class Service:
     def to_json(self):
         return {"id": self.id, "protocol": self.protocol,
                 "address": self.address, "port": self.port,
-                "client_prefix_bits": self.bits(), "mode": self.mode,
+                "client_prefix_bits": self.bits(), "mode": self.mode, "has_flows": self.has_flows,
                 "slots": list(self.slots)}
 
 

@@ -103,7 +103,8 @@ Configuration configuration(const json::object& from) {
                              {address(service.at("address")), number<uint16_t>(service.at("port"))},
                              number<uint8_t>(service.at("client_prefix_bits")),
                              0,
-                             mode(service.at("mode"))};
+                             mode(service.at("mode")),
+                             service.at("has_flows").as_bool()};
     to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
   }
   for (const json::value& value : from.at("backends").as_array()) {

@@ -7,7 +7,7 @@ from worlds import KINDS, SNAT, VIP, backend, client, kind, open_connection, tal
 
 
 def stateless_world(mode, family, protocol, slots=(1,), **changes):
-    service = Service(1, VIP[family], 80, protocol, slots=slots, mode=mode)
+    service = Service(1, VIP[family], 80, protocol, slots=slots, mode=mode, has_flows=False)
     w = world(family, protocol, backends=len(slots), services=(service,), **changes)
     return replace(w, backends=tuple(replace(b, port=80) for b in w.backends))
 

@@ -124,6 +124,15 @@ TEST_F(Planning, SendsTunnelPacketsFromThePrefixElseFromItsOwnAddress) {
                                    *IpPrefix::parse("2001:db8:99::/64")}));
 }
 
+TEST_F(Planning, RemembersThatAServiceHadFlows) {
+  web().mode = Mode::kDsr;
+  EXPECT_FALSE(apply().delta.next.services.begin()->second.has_flows);
+  web().mode = Mode::kNat;
+  EXPECT_TRUE(apply().delta.next.services.begin()->second.has_flows);
+  web().mode = Mode::kDsr;
+  EXPECT_TRUE(apply().delta.next.services.begin()->second.has_flows);
+}
+
 TEST_F(Planning, HashesTheClientPrefixOfTheVipsFamily) {
   web().client_prefix = {.ipv4 = 24, .ipv6 = 64};
   input_.config.services.push_back(service("web6", "[2001:db8::10]:80", {"[2001:db8::1]:3000"}));
