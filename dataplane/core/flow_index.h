@@ -169,17 +169,84 @@ PS_INLINE void ps_find_in_set(const struct ps_tables *tables, __u32 generation, 
   }
 }
 
-// Of `known`, hash and now are given.
+// Who is looked for further than in the first set, in memory for the call: the tuple's copy.
+struct ps_search {
+  struct ps_address remote;
+  struct ps_address local;
+  struct ps_be16 remote_port;
+  struct ps_be16 local_port;
+  __u32 generation;
+  __u32 now;
+  __u64 hash;
+  __u8 protocol;
+};
+
+PS_INLINE int ps_find_further_of(const struct ps_tables *tables, const struct ps_settings *settings,
+                                 int family, const struct ps_search *search) {
+  const struct ps_tuple tuple = {&search->remote, &search->local, search->remote_port,
+                                 search->local_port, search->protocol};
+  const __u64 key = ps_index_key(family, &tuple, search->hash);
+  struct ps_known_flow known = {};
+  for (__u32 choice = 1; choice < PS_INDEX_CHOICES; choice++) {
+    struct ps_index_entry *set = ps_index_set_at(tables, family, search->hash, choice);
+    if (!set) return 0;
+    for (__u32 way = 0; way < PS_INDEX_WAYS; way++) {
+      if (ps_know_by_entry(tables, search->generation, family, &tuple, key,
+                           ps_index_way(set, family, way), &known)) {
+        return (int)(choice * PS_INDEX_WAYS + way);
+      }
+    }
+    if (!ps_index_has_spilled(settings, set, search->now)) return 0;
+  }
+  return 0;
+}
+
+// The place of the client's entry: its choice of set, times PS_INDEX_WAYS, and the way. 0: nowhere.
+PS_CALL int ps_find_further(const struct ps_tables *tables, const struct ps_settings *settings,
+                            int family, const struct ps_search *search) {
+  if (!tables || !settings || !search) return 0;
+  return family == PS_IPV4 ? ps_find_further_of(tables, settings, PS_IPV4, search)
+                           : ps_find_further_of(tables, settings, PS_IPV6, search);
+}
+
+// Of `known`, hash and now are given. 1: it may be found further.
+PS_INLINE int ps_find_first(const struct ps_tables *tables, const struct ps_settings *settings,
+                            __u32 generation, int family, const struct ps_tuple *tuple,
+                            struct ps_known_flow *known) {
+  const __u64 key = ps_index_key(family, tuple, known->hash);
+  struct ps_index_entry *set = ps_index_set_at(tables, family, known->hash, 0);
+  if (!set) return 0;
+  ps_find_in_set(tables, generation, family, tuple, key, set, known);
+  return !PS_LIKELY(known->entry || !ps_index_has_spilled(settings, set, known->now));
+}
+
+PS_INLINE void ps_find_rest(const struct ps_tables *tables, const struct ps_settings *settings,
+                            int family, const struct ps_tuple *tuple,
+                            const struct ps_search *search, struct ps_known_flow *known) {
+  const int place = ps_find_further(tables, settings, family, search);
+  if (!place) return;
+  const __u32 choice = ((__u32)place / PS_INDEX_WAYS) & (PS_INDEX_CHOICES - 1);
+  struct ps_index_entry *set = ps_index_set_at(tables, family, known->hash, choice);
+  if (!set) return;
+  ps_know_by_entry(tables, search->generation, family, tuple,
+                   ps_index_key(family, tuple, known->hash),
+                   ps_index_way(set, family, (__u32)place), known);
+}
+
 PS_INLINE void ps_find_client(const struct ps_tables *tables, const struct ps_settings *settings,
                               __u32 generation, int family, const struct ps_tuple *tuple,
                               struct ps_known_flow *known) {
-  const __u64 key = ps_index_key(family, tuple, known->hash);
-  for (__u32 choice = 0; choice < PS_INDEX_CHOICES; choice++) {
-    struct ps_index_entry *set = ps_index_set_at(tables, family, known->hash, choice);
-    if (!set) return;
-    ps_find_in_set(tables, generation, family, tuple, key, set, known);
-    if (PS_LIKELY(known->entry || !ps_index_has_spilled(settings, set, known->now))) return;
-  }
+  if (PS_LIKELY(!ps_find_first(tables, settings, generation, family, tuple, known))) return;
+  struct ps_search search = {};
+  ps_set_address(family, &search.remote, tuple->remote);
+  ps_set_address(family, &search.local, tuple->local);
+  search.remote_port = tuple->remote_port;
+  search.local_port = tuple->local_port;
+  search.protocol = tuple->protocol;
+  search.generation = generation;
+  search.now = known->now;
+  search.hash = known->hash;
+  ps_find_rest(tables, settings, family, tuple, &search, known);
 }
 
 // Whether the flow is the one that the entry names: its return tuple, and its client.

@@ -22,18 +22,11 @@ struct ps_quoted {
 
 // Whose packet is quoted is asked in memory, since the answer is a function's of its own.
 struct ps_question {
-  __u32 generation;
-  __u32 now;
-  struct ps_address client;
-  struct ps_address vip;
-  struct ps_be16 client_port;
-  struct ps_be16 vip_port;
-  __u8 protocol;
+  struct ps_search about;  // the client's tuple; the hash is filled in
   // The answer:
-  __u8 mode;      // enum ps_mode: how the error goes on
-  __u16 service;  // 0: none
   __u64 onward;   // ps_index_entry.onward
-  __u64 hash;     // of the client's tuple
+  __u16 service;  // 0: none
+  __u8 mode;      // enum ps_mode: how the error goes on
 };
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_quoted_ipv4(struct ps_cursor *cursor,
@@ -95,13 +88,16 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_quoted(const struct ps_frame *fram
 PS_INLINE enum ps_reason ps_ask_family(const struct ps_tables *tables,
                                        const struct ps_settings *settings, int family,
                                        struct ps_question *question) {
-  const __u32 generation = question->generation;
-  const struct ps_tuple tuple = {&question->client, &question->vip, question->client_port,
-                                 question->vip_port, question->protocol};
+  struct ps_search *about = &question->about;
+  const __u32 generation = about->generation;
+  const struct ps_tuple tuple = {&about->remote, &about->local, about->remote_port,
+                                 about->local_port, about->protocol};
   struct ps_known_flow known = {};
-  known.hash = question->hash = ps_tuple_hash(settings, family, &tuple);
-  known.now = question->now;
-  ps_find_client(tables, settings, generation, family, &tuple, &known);
+  known.hash = about->hash = ps_tuple_hash(settings, family, &tuple);
+  known.now = about->now;
+  if (ps_find_first(tables, settings, generation, family, &tuple, &known)) {
+    ps_find_rest(tables, settings, family, &tuple, about, &known);
+  }
   __u64 word = 0;
   if (known.entry && ps_flow_of_entry(tables, settings, generation, family, known.entry,
                                       known.onward, known.now, &word)) {
@@ -109,15 +105,15 @@ PS_INLINE enum ps_reason ps_ask_family(const struct ps_tables *tables,
     question->onward = known.onward;
     return PS_REASON_NONE;
   }
-  question->service = ps_find_service(tables, generation, family, &question->vip,
-                                      question->vip_port, question->protocol);
+  question->service = ps_find_service(tables, generation, family, &about->local, about->local_port,
+                                      about->protocol);
   if (!question->service) return PS_REASON_not_ours;
   const struct ps_service *service = ps_service_at(tables, generation, question->service);
   if (!service) return PS_REASON_tables_unreadable;
   if (service->mode == PS_NAT) return PS_REASON_no_flow;
   question->mode = service->mode;
   const __u16 selected =
-      ps_select_backend(tables, settings, family, question->service, service, &question->client);
+      ps_select_backend(tables, settings, family, question->service, service, &about->remote);
   question->onward = ps_onward(0, selected, 0, 0);
   return selected ? PS_REASON_NONE : PS_REASON_no_backend;
 }
@@ -136,18 +132,18 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_relay_to_backend(const struct ps_tables 
                                                          const struct ps_quoted *quoted,
                                                          struct ps_route *route) {
   struct ps_question question = {};
-  question.generation = route->generation;
-  question.now = frame->now_ticks;
-  ps_set_address(family, &question.client, quoted->destination);
-  ps_set_address(family, &question.vip, quoted->source);
-  question.client_port = quoted->ports->destination_port;
-  question.vip_port = quoted->ports->source_port;
-  question.protocol = quoted->protocol;
+  question.about.generation = route->generation;
+  question.about.now = frame->now_ticks;
+  ps_set_address(family, &question.about.remote, quoted->destination);
+  ps_set_address(family, &question.about.local, quoted->source);
+  question.about.remote_port = quoted->ports->destination_port;
+  question.about.local_port = quoted->ports->source_port;
+  question.about.protocol = quoted->protocol;
   const int reason = ps_ask(tables, route->settings, family, &question);
   route->service_id = question.service;
   if (reason) return (enum ps_reason)reason;
   route->mode = question.mode;
-  route->hash = question.hash;
+  route->hash = question.about.hash;
   route->onward = question.onward;
   route->backend_id = ps_onward_backend(question.onward);
   route->backend = ps_backend_at(tables, route->generation, route->backend_id);

@@ -60,15 +60,6 @@ PS_INLINE void ps_towards(int family, int to_backend, const struct ps_route *rou
   }
 }
 
-PS_INLINE void ps_set_address(int family, struct ps_address *field,
-                              const struct ps_address *value) {
-  field->word[0] = value->word[0];
-  if (family == PS_IPV4) return;
-  field->word[1] = value->word[1];
-  field->word[2] = value->word[2];
-  field->word[3] = value->word[3];
-}
-
 PS_INLINE void ps_update_transport_checksum(int family, const struct ps_packet *packet,
                                             __u64 change) {
   struct ps_be16 *field = packet->checksum;

@@ -93,6 +93,16 @@ PS_INLINE int ps_same_address(int family, const struct ps_address *a, const stru
          a->word[3].raw == b->word[3].raw;
 }
 
+// IPv4: the first word only.
+PS_INLINE void ps_set_address(int family, struct ps_address *field,
+                              const struct ps_address *value) {
+  field->word[0] = value->word[0];
+  if (family == PS_IPV4) return;
+  field->word[1] = value->word[1];
+  field->word[2] = value->word[2];
+  field->word[3] = value->word[3];
+}
+
 // Two wire words as one number, for hashing and comparing only.
 PS_INLINE __u64 ps_pair(struct ps_be32 low, struct ps_be32 high) {
   return low.raw | ((__u64)high.raw << 32);

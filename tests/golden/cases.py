@@ -28,5 +28,5 @@ def write(cases, out):
 
 
 if __name__ == "__main__":
-    write([case.to_json() for module in (forwarding_cases, hostile_cases, icmp_cases, stateless_cases)
-           for case in module.cases()], sys.stdout)
+    MODULES = (forwarding_cases, hostile_cases, icmp_cases, stateless_cases)
+    write([case.to_json() for module in MODULES for case in module.cases()], sys.stdout)
