@@ -56,7 +56,8 @@ struct ServiceEntry {
   uint8_t client_prefix_bits = 32;  // of the VIP's family
   uint8_t lookup_table = 0;         // 0 or 1: which of the service's two lookup tables is in use
   Mode mode = Mode::kNat;
-  bool has_flows = true;  // its mode has, or one that it was in before
+  bool has_flows = true;     // its mode has, or one that it was in before
+  bool hashes_port = false;  // the client's, beside its address
   bool operator==(const ServiceEntry&) const = default;
 };
 
@@ -159,7 +160,8 @@ class Dataplane {
 
   virtual CounterSnapshot counters() const = 0;
   virtual FlowSnapshot flows() const = 0;
-  virtual Explanation explain(ServiceId service, const IpAddress& client) const = 0;
+  // The client's port counts where the service hashes it.
+  virtual Explanation explain(ServiceId service, const Endpoint& client) const = 0;
   virtual DataplaneStatus status() const = 0;
 
   // Ends forwarding for good: detaches and removes everything that outlives the process.

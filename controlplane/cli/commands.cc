@@ -219,7 +219,10 @@ class CommandLine {
     verb("status", "what is forwarded where, and how everything is", status)
         ->add_flag("--json", options_.json, "for programs");
     CLI::App* command = verb("explain", "which backend a client meets, and why", explain);
-    command->add_option("CLIENT", options_.client, "its address")->required();
+    command
+        ->add_option("CLIENT", options_.client,
+                     "its address; with a port, ADDRESS:PORT, where the service hashes flows")
+        ->required();
     command->add_option("SERVICE", options_.service)->required();
     command->add_flag("--json", options_.json, "for programs");
   }

@@ -51,11 +51,17 @@ struct ClientPrefix {
   bool operator==(const ClientPrefix&) const = default;
 };
 
+enum class HashOf : uint8_t {
+  kClient,  // the client's address: it stays at one backend
+  kFlow,    // its port too: each of its flows has a backend of its own
+};
+
 struct ServiceConfig {
   std::string name;  // unique
   Endpoint vip;      // unique with the protocol
   Protocol protocol = Protocol::kTcp;
   Mode mode = Mode::kNat;
+  HashOf hash = HashOf::kClient;
   ClientPrefix client_prefix;
   AllDownPolicy all_down = AllDownPolicy::kReject;
   bool announce = true;  // put the VIP on the loopback and announce it

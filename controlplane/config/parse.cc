@@ -209,6 +209,8 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   reader.choice<AllDownPolicy>(
       "all_down", service.all_down,
       {{"reject", AllDownPolicy::kReject}, {"last_known", AllDownPolicy::kLastKnown}});
+  reader.choice<HashOf>("hash", service.hash,
+                        {{"client", HashOf::kClient}, {"flow", HashOf::kFlow}});
   reader.boolean("announce", service.announce);
   if (const auto* prefix = reader.table("client_prefix")) {
     read_client_prefix(*prefix, file, service.client_prefix, findings);

@@ -69,6 +69,12 @@ const ServiceConfig* find_service(const Config& config, const std::string& name)
   return nullptr;
 }
 
+// An address alone has port 0.
+std::optional<Endpoint> parse_client(const std::string& text) {
+  if (const auto address = IpAddress::parse(text)) return Endpoint{*address, 0};
+  return Endpoint::parse(text);
+}
+
 }  // namespace
 
 std::string prefix_text(IpAddress address, int bits) {
@@ -80,12 +86,21 @@ std::string prefix_text(IpAddress address, int bits) {
   return fmt::format("{}/{}", to_string(address), bits);
 }
 
+static std::string hashed_text(const ServiceConfig& service, const Endpoint& client) {
+  const ClientPrefix& prefix = service.client_prefix;
+  const std::string text =
+      prefix_text(client.address, client.address.is_ipv4() ? prefix.ipv4 : prefix.ipv6);
+  return service.hash == HashOf::kFlow ? fmt::format("{}, port {}", text, client.port) : text;
+}
+
 Result<json::object> explain_json(const Daemon& daemon, const std::string& client_text,
                                   const std::string& service_name) {
-  const auto client = IpAddress::parse(client_text);
+  const auto client = parse_client(client_text);
   if (!client) {
     return fail(ErrorKind::kInvalid,
-                fmt::format("\"{}\" is not an address such as 198.51.100.7", client_text));
+                fmt::format("\"{}\" is not an address such as 198.51.100.7, nor one with a port "
+                            "such as 198.51.100.7:40000",
+                            client_text));
   }
   const Config config = daemon.effective_config();
   const ServiceConfig* service = find_service(config, service_name);
@@ -94,10 +109,16 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
         ErrorKind::kNotFound,
         fmt::format("there is no service \"{}\": `penstock status` lists them", service_name));
   }
-  if (service->vip.address.family != client->family) {
-    return fail(ErrorKind::kInvalid, fmt::format("{} is {}, service \"{}\" is {}", client_text,
-                                                 to_string(client->family), service_name,
-                                                 to_string(service->vip.address.family)));
+  const Family family = client->address.family;
+  if (service->vip.address.family != family) {
+    return fail(ErrorKind::kInvalid,
+                fmt::format("{} is {}, service \"{}\" is {}", client_text, to_string(family),
+                            service_name, to_string(service->vip.address.family)));
+  }
+  if (service->hash == HashOf::kFlow && client->port == 0) {
+    return fail(ErrorKind::kInvalid,
+                fmt::format("service \"{}\" hashes the client's port too: name it, as {}",
+                            service_name, to_string(Endpoint{client->address, 40000})));
   }
   const auto id = daemon.plan().service_ids.find(service_name);
   if (id == daemon.plan().service_ids.end()) {
@@ -107,10 +128,9 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
   const Explanation explanation = daemon.dataplane().explain(id->second, *client);
   const std::string home = home_of(daemon, id->second, explanation.slot);
   const std::string backend = name_of(daemon, service_name, explanation.backend);
-  const int bits = client->is_ipv4() ? service->client_prefix.ipv4 : service->client_prefix.ipv6;
   return json::object{{"service", service_name},
                       {"client", client_text},
-                      {"hashed", prefix_text(*client, bits)},
+                      {"hashed", hashed_text(*service, *client)},
                       {"hash", fmt::format("{:016x}", explanation.client_hash)},
                       {"slot", explanation.slot},
                       {"backend", backend},

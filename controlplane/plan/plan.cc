@@ -154,6 +154,7 @@ class Planner {
     entry.has_flows = service.mode == Mode::kNat || had_flows(id);
     entry.client_prefix_bits =
         service.vip.address.is_ipv4() ? service.client_prefix.ipv4 : service.client_prefix.ipv6;
+    entry.hashes_port = service.hash == HashOf::kFlow;
     const std::set<std::string> up = healthy(input_, service);
     for (const BackendConfig& backend : service.backends) {
       const bool is_up = up.contains(backend.name);

@@ -112,8 +112,8 @@ PS_INLINE enum ps_reason ps_ask_family(const struct ps_tables *tables,
   if (!service) return PS_REASON_tables_unreadable;
   if (service->mode == PS_NAT) return PS_REASON_no_flow;
   question->mode = service->mode;
-  const __u16 selected =
-      ps_select_backend(tables, settings, family, question->service, service, &about->remote);
+  const __u16 selected = ps_select_backend(tables, settings, family, question->service, service,
+                                           &about->remote, about->remote_port);
   question->onward = ps_onward(0, selected, 0, 0);
   return selected ? PS_REASON_NONE : PS_REASON_no_backend;
 }

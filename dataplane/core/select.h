@@ -66,7 +66,8 @@ PS_CALL int ps_is_vip(const struct ps_tables *tables, __u32 generation, int fami
 }
 
 PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,
-                               const struct ps_service *service, const struct ps_address *client) {
+                               const struct ps_service *service, const struct ps_address *client,
+                               struct ps_be16 client_port) {
   struct ps_address masked;
   masked.word[0].raw = client->word[0].raw & service->client_mask.word[0].raw;
   if (family == PS_IPV6) {
@@ -74,7 +75,7 @@ PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,
       masked.word[i].raw = client->word[i].raw & service->client_mask.word[i].raw;
     }
   }
-  return ps_siphash_address(settings->hash_key, family, &masked);
+  return ps_siphash_client(settings->hash_key, family, &masked, service->hashes_port, client_port);
 }
 
 PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
@@ -84,11 +85,11 @@ PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
 // 0: nobody takes clients.
 PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables,
                                   const struct ps_settings *settings, int family, __u16 service_id,
-                                  const struct ps_service *service,
-                                  const struct ps_address *client) {
+                                  const struct ps_service *service, const struct ps_address *client,
+                                  struct ps_be16 client_port) {
   const struct ps_lookup_table *table =
       ps_lookup_table_at(tables, service_id, service->lookup_table & 1);
-  const __u32 slot = ps_lookup_slot(ps_client_hash(settings, family, service, client));
+  const __u32 slot = ps_lookup_slot(ps_client_hash(settings, family, service, client, client_port));
   if (!table || slot >= PS_LOOKUP_SLOTS) return 0;
   return table->slots[slot];
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// SipHash-1-3 (Aumasson and Bernstein, 2012) of 4 or 16 bytes: the hash of a client's address.
+// SipHash-1-3 (Aumasson and Bernstein, 2012) of 4 or 16 bytes, a client's address, and of 2 more,
+// its port.
 //
 // Keyed by the configuration's seed, so that nobody outside can aim at a backend, and standard, so
 // that any other implementation can tell which backend a client meets.
@@ -49,17 +50,30 @@ PS_INLINE __u64 ps_sip_end(struct ps_sip *s) {
   return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
-// The address's own bytes, 4 or 16 by family.
-PS_INLINE __u64 ps_siphash_address(const __u64 key[2], int family,
-                                   const struct ps_address *address) {
+// What SipHash absorbs last: the length in the high byte, and the bytes that make no whole word.
+PS_INLINE __u64 ps_sip_last(__u64 bytes, __u64 rest) {
+  return (bytes << 56) | rest;
+}
+
+// The bytes as they stand on the wire: of the address 4 or 16 by family, then with a port two.
+PS_INLINE __u64 ps_siphash_client(const __u64 key[2], int family, const struct ps_address *address,
+                                  int with_port, struct ps_be16 port) {
+  const __u64 port_bytes = with_port ? 2 : 0;
+  const __u64 port_raw = with_port ? port.raw : 0;
   struct ps_sip s;
   ps_sip_begin(&s, key);
   if (family == PS_IPV4) {
-    ps_sip_absorb(&s, address->word[0].raw | (4ULL << 56));
+    ps_sip_absorb(&s, ps_sip_last(4 + port_bytes, address->word[0].raw | (port_raw << 32)));
   } else {
     ps_sip_absorb(&s, ps_pair(address->word[0], address->word[1]));
     ps_sip_absorb(&s, ps_pair(address->word[2], address->word[3]));
-    ps_sip_absorb(&s, 16ULL << 56);
+    ps_sip_absorb(&s, ps_sip_last(16 + port_bytes, port_raw));
   }
   return ps_sip_end(&s);
+}
+
+PS_INLINE __u64 ps_siphash_address(const __u64 key[2], int family,
+                                   const struct ps_address *address) {
+  const struct ps_be16 none = {0};
+  return ps_siphash_client(key, family, address, 0, none);
 }

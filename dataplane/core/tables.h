@@ -12,7 +12,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 5
+#define PS_LAYOUT_VERSION 6
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -89,7 +89,8 @@ struct ps_service {
   __u8 lookup_table;              // which of its pair: 0 or 1
   __u8 mode;                      // enum ps_mode
   __u8 has_flows;                 // its mode has, or one that it was in before
-  __u8 reserved[25];
+  __u8 hashes_port;               // the client's, beside its address
+  __u8 reserved[24];
 };
 PS_SIZE_IS(struct ps_service, 64);
 

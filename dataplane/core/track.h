@@ -121,8 +121,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
                                                   const struct ps_meeting *met,
                                                   struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
-  const __u16 selected = ps_select_backend(tables, settings, family, route->service_id,
-                                           route->service, packet->source);
+  const __u16 selected =
+      ps_select_backend(tables, settings, family, route->service_id, route->service, packet->source,
+                        packet->udp->source_port);
   const int stays = met->flow && selected == ps_onward_backend(known->onward);
   if (met->flow && !stays) ps_free_flow(met->flow, met->word);
   if (!selected) return PS_REASON_no_backend;

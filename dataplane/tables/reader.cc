@@ -90,17 +90,18 @@ FlowSnapshot read_flows(const ps_tables& tables, uint32_t now_ticks) {
   return snapshot;
 }
 
-Explanation explain_client(const ps_tables& tables, ServiceId id, const IpAddress& client) {
+Explanation explain_client(const ps_tables& tables, ServiceId id, const Endpoint& client) {
   Explanation explanation;
   const uint32_t generation = tables.control->generation & 1;
   const struct ps_service* service = ps_service_at(&tables, generation, id);
-  const int family = family_number(client);
+  const int family = family_number(client.address);
   if (!service || service->family != family) return explanation;
-  const ps_address address = to_wire(client);
+  const ps_address address = to_wire(client.address);
+  const ps_be16 port = ps_wire16(client.port);
   const ps_settings& settings = published_settings(tables);
-  explanation.client_hash = ps_client_hash(&settings, family, service, &address);
+  explanation.client_hash = ps_client_hash(&settings, family, service, &address, port);
   explanation.slot = ps_lookup_slot(explanation.client_hash);
-  explanation.backend = ps_select_backend(&tables, &settings, family, id, service, &address);
+  explanation.backend = ps_select_backend(&tables, &settings, family, id, service, &address, port);
   return explanation;
 }
 

@@ -15,6 +15,6 @@ FlowSnapshot read_flows(const ps_tables& tables, uint32_t now_ticks);
 
 // By the core's own functions over the published generation. A service that is not there: backend
 // 0.
-Explanation explain_client(const ps_tables& tables, ServiceId service, const IpAddress& client);
+Explanation explain_client(const ps_tables& tables, ServiceId service, const Endpoint& client);
 
 }  // namespace penstock

@@ -109,6 +109,7 @@ ps_service to_table(const ServiceEntry& from) {
   to.lookup_table = from.lookup_table;
   to.mode = static_cast<uint8_t>(from.mode);
   to.has_flows = from.has_flows;
+  to.hashes_port = from.hashes_port;
   return to;
 }
 
@@ -119,6 +120,7 @@ ServiceEntry from_table(const ps_service& from) {
   to.client_prefix_bits = prefix_bits(from.client_mask);
   to.mode = static_cast<Mode>(from.mode);
   to.has_flows = from.has_flows;
+  to.hashes_port = from.hashes_port;
   to.lookup_table = from.lookup_table;
   return to;
 }

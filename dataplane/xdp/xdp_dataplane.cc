@@ -137,7 +137,7 @@ class XdpDataplane : public Dataplane {
 
   CounterSnapshot counters() const override { return read_counters(tables_.tables()); }
   FlowSnapshot flows() const override { return read_flows(tables_.tables(), now_ticks()); }
-  Explanation explain(ServiceId service, const IpAddress& client) const override {
+  Explanation explain(ServiceId service, const Endpoint& client) const override {
     return explain_client(tables_.tables(), service, client);
   }
   DataplaneStatus status() const override { return status_; }

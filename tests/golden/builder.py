@@ -284,19 +284,24 @@ class Service:
     prefix_bits: int = 0  # 0: all of the address
     mode: str = "nat"
     has_flows: bool = True
+    hash: str = "client"  # "flow": the client's port too
 
     def bits(self):
         return self.prefix_bits or ip_address(self.address).max_prefixlen
 
-    def backend_of(self, hash_key, client):
+    def backend_of(self, hash_key, client, port=None):
         network = ip_network(f"{client}/{self.bits()}", strict=False)
-        client_hash = siphash13(hash_key, network.network_address.packed)
+        hashed = network.network_address.packed
+        if self.hash == "flow":
+            hashed += struct.pack("!H", port)
+        client_hash = siphash13(hash_key, hashed)
         return self.slots[((client_hash >> 32) * LOOKUP_SLOTS >> 32) % len(self.slots)]
 
     def to_json(self):
         return {"id": self.id, "protocol": self.protocol,
                 "address": self.address, "port": self.port,
-                "client_prefix_bits": self.bits(), "mode": self.mode, "has_flows": self.has_flows,
+                "client_prefix_bits": self.bits(), "hash": self.hash, "mode": self.mode,
+                "has_flows": self.has_flows,
                 "slots": list(self.slots)}
 
 

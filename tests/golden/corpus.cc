@@ -104,7 +104,8 @@ Configuration configuration(const json::object& from) {
                              number<uint8_t>(service.at("client_prefix_bits")),
                              0,
                              mode(service.at("mode")),
-                             service.at("has_flows").as_bool()};
+                             service.at("has_flows").as_bool(),
+                             service.at("hash").as_string() == "flow"};
     to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
   }
   for (const json::value& value : from.at("backends").as_array()) {

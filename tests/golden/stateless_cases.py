@@ -79,6 +79,23 @@ def changes_of_mode():
         yield case
 
 
+def hashes_of_flows():
+    for protocol, family in KINDS:
+        for mode in ("nat", "dsr"):
+            w = stateless_world(mode, family, protocol, (1, 2, 3))
+            w = w.with_service(1, hash="flow", has_flows=mode == "nat")
+            w = replace(w, snat_ports=(20000, 20063))
+            case = Case(f"{kind(protocol, family)}: in mode {mode} a hash of the flow spreads one "
+                        "client's connections", w)
+            for port in range(40000, 40008):
+                by = w.service(1).backend_of(w.hash_key, client(family), port)
+                t = talk(w, family, port=port, backend=by,
+                         snat=f"of {port}" if mode == "nat" else None)
+                case.request(t, new=mode == "nat" or protocol == "tcp", flags="S")
+                case.request(t, flags="A")
+            yield case
+
+
 def options():
     for mode in ("dsr", "tunnel"):
         w = tunnel_world(4, "tcp", 4) if mode == "tunnel" else stateless_world(mode, 4, "tcp")
@@ -145,6 +162,6 @@ def tunnel_refusals():
 
 
 def cases():
-    for group in (dsr_conversations, dsr_refusals, changes_of_mode, options, tunnel_conversations,
+    for group in (dsr_conversations, dsr_refusals, changes_of_mode, hashes_of_flows, options, tunnel_conversations,
                   tunnel_refusals):
         yield from group()

@@ -54,3 +54,13 @@ def test_explain_names_the_instance_that_answers(seen, family):
     for client in world.CLIENTS[family][:10]:
         said = appliance.penstock("explain", client, world.HTTP_SERVICES[family]).stdout
         assert homes[client] in said
+
+
+def test_a_hash_of_the_flow_spreads_one_clients_connections(lab, variant):
+    appliance.penstock("apply", variant(('name = "web"\n', 'name = "web"\nhash = "flow"\n')))
+    (client,) = seen = clients.send("http", [world.CLIENTS[4][0]], requests=REQUESTS)
+    assert clients.errors(seen) == []
+    assert len(set(seen[client])) > 1
+    refused = appliance.penstock("explain", client, "web", check=False)
+    assert "hashes the client's port too: name it, as 198.18.0.1:40000" in refused.stderr
+    assert "port 40000" in appliance.penstock("explain", f"{client}:40000", "web").stdout

@@ -250,6 +250,12 @@ TEST(Config, AsksForTheServicesPortWhereTheModeKeepsIt) {
                 "instance has to listen there, so name 10.0.0.1:80"));
 }
 
+TEST(Config, HashesTheClientOrTheFlow) {
+  EXPECT_EQ(good(kDataplane + kService).services.at(0).hash, HashOf::kClient);
+  EXPECT_EQ(good(kDataplane + kService + "hash = \"flow\"\n").services.at(0).hash, HashOf::kFlow);
+  EXPECT_THAT(fault_in_service("hash = \"port\"\n"), HasSubstr("\"client\" or \"flow\""));
+}
+
 TEST(Config, LetsATunnelLeadToTheOtherFamily) {
   const std::string backend = "[[service.backend]]\naddress = \"[2001:db8::1]:80\"\n";
   const Config config = good(kDataplane + kService + "mode = \"tunnel\"\n" + backend);

@@ -44,8 +44,8 @@ class RememberingDataplane : public Dataplane {
   CounterSnapshot counters() const override { return {}; }
   FlowSnapshot flows() const override { return tables_.flows; }
   // The client's last byte is its slot.
-  Explanation explain(ServiceId service, const IpAddress& client) const override {
-    const uint32_t slot = client.bytes[client.is_ipv4() ? 3 : 15];
+  Explanation explain(ServiceId service, const Endpoint& client) const override {
+    const uint32_t slot = client.address.bytes[client.address.is_ipv4() ? 3 : 15];
     return {0x1234, slot, tables_.lookup_tables.at(service)[slot]};
   }
   DataplaneStatus status() const override {

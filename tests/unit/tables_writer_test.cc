@@ -40,8 +40,13 @@ class TableWriting : public ::testing::Test {
     state.settings.udp_established_timeout = milliseconds(179999);
     state.services[1] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:80"), 24, 0};
     state.services[2] = {Protocol::kUdp, *Endpoint::parse("203.0.113.10:80"), 0, 1, Mode::kDsr};
-    state.services[7] = {
-        Protocol::kTcp, *Endpoint::parse("[2001:db8:113::10]:443"), 64, 1, Mode::kTunnel, false};
+    state.services[7] = {Protocol::kTcp,
+                         *Endpoint::parse("[2001:db8:113::10]:443"),
+                         64,
+                         1,
+                         Mode::kTunnel,
+                         false,
+                         true};
     const NextHop hop{3, {{2, 0, 0, 0, 0, 0xfe}}, {{2, 0, 0, 0, 0xaa, 0xbb}}, 9000};
     state.backends[1] = {Protocol::kTcp, *Endpoint::parse("10.0.0.1:3000"), hop, false};
     state.backends[5] = {Protocol::kUdp, *Endpoint::parse("10.0.0.1:3000"), std::nullopt, false};

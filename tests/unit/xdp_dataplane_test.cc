@@ -99,7 +99,7 @@ TEST_F(XdpDataplane, StaysAttachedWhenItsProcessLetsGoAndIsTakenOver) {
   EXPECT_TRUE((*second)->status().adopted);
   EXPECT_EQ((*second)->status().interfaces[0].attach_mode, "native");
   EXPECT_EQ((*second)->current().services, one_service().next.services);
-  EXPECT_EQ((*second)->explain(1, *IpAddress::parse("198.18.0.1")).backend, 1);
+  EXPECT_EQ((*second)->explain(1, {*IpAddress::parse("198.18.0.1"), 0}).backend, 1);
 }
 
 TEST_F(XdpDataplane, RefusesASecondDaemonOnTheSamePins) {
