@@ -162,6 +162,6 @@ def tunnel_refusals():
 
 
 def cases():
-    for group in (dsr_conversations, dsr_refusals, changes_of_mode, hashes_of_flows, options, tunnel_conversations,
-                  tunnel_refusals):
+    for group in (dsr_conversations, dsr_refusals, changes_of_mode, hashes_of_flows, options,
+                  tunnel_conversations, tunnel_refusals):
         yield from group()
