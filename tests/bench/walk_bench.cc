@@ -233,6 +233,7 @@ double middle(std::vector<double> values) {
 
 double Bench::median(int program_fd, uint32_t packets) {
   std::vector<double> ns;
+  ns.reserve(kRepeats);
   for (int i = 0; i < kRepeats; i++) ns.push_back(run(program_fd, packets));
   return middle(ns);
 }
@@ -241,6 +242,7 @@ double Bench::median(int program_fd, uint32_t packets) {
 // a tenth.
 double Bench::median_of_new_flows(int walk) {
   std::vector<double> ns;
+  ns.reserve(kRepeats);
   uint64_t transmitted = 0;
   for (uint32_t round = 0; round < kRepeats; round++) {
     fill(1 + live_flows + round * kNewFlows, kNewFlows, PS_TCP_SYN);
