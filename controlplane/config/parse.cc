@@ -55,14 +55,15 @@ void read_driver(TomlReader& reader, std::string& driver) {
   }
 }
 
-void read_tunnel_sources(TomlReader& reader, std::vector<IpPrefix>& prefixes) {
-  for (const std::string& text : reader.texts("tunnel_sources")) {
-    if (const auto prefix = IpPrefix::parse(text)) {
-      prefixes.push_back(*prefix);
+// Texts that each are a value; `expected` says which, with an example.
+template <typename Value>
+void read_each(TomlReader& reader, const char* key, const char* expected,
+               std::vector<Value>& values) {
+  for (const std::string& text : reader.texts(key)) {
+    if (const auto value = Value::parse(text)) {
+      values.push_back(*value);
     } else {
-      reader.fault(
-          "tunnel_sources",
-          fmt::format("found {}, expected a prefix such as \"198.51.100.0/24\"", in_quotes(text)));
+      reader.fault(key, fmt::format("found {}, expected {}", in_quotes(text), expected));
     }
   }
 }
@@ -77,18 +78,11 @@ void read_dataplane(const toml::table& table, const std::string& file, Dataplane
   places.tunnel_sources = reader.place("tunnel_sources");
   read_driver(reader, dataplane.driver);
   dataplane.interfaces = reader.texts("interfaces");
-  for (const std::string& text : reader.texts("snat_addresses")) {
-    if (const auto address = IpAddress::parse(text)) {
-      dataplane.snat_addresses.push_back(*address);
-    } else {
-      reader.fault(
-          "snat_addresses",
-          fmt::format("found {}, expected an address such as \"192.0.2.1\"", in_quotes(text)));
-    }
-  }
+  read_each(reader, "snat_addresses", "an address such as \"192.0.2.1\"", dataplane.snat_addresses);
   reader.parsed("snat_ports", dataplane.snat_ports,
                 "a range of ports from 1024 on, such as \"20000-32767\"", parse_port_range);
-  read_tunnel_sources(reader, dataplane.tunnel_sources);
+  read_each(reader, "tunnel_sources", "a prefix such as \"198.51.100.0/24\"",
+            dataplane.tunnel_sources);
   reader.integer("flow_table_entries", dataplane.flow_table_entries, 1024, 16'777'216);
   reader.integer("max_services", dataplane.max_services, 2, 4096);
   reader.integer("max_backends", dataplane.max_backends, 2, 65535);
