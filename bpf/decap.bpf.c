@@ -9,23 +9,20 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "dataplane/core/checksum.h"
 #include "dataplane/core/headers.h"
 
-struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, 1024);
-  __type(key, struct ps_prefix_key);
-  __type(value, __u8);
-} sources SEC(".maps");
+#define PS_PREFIXES(name)                 \
+  struct {                                \
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);  \
+    __uint(map_flags, BPF_F_NO_PREALLOC); \
+    __uint(max_entries, 1024);            \
+    __type(key, struct ps_prefix_key);    \
+    __type(value, __u8);                  \
+  } name SEC(".maps")
 
-struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, 1024);
-  __type(key, struct ps_prefix_key);
-  __type(value, __u8);
-} vips SEC(".maps");
+PS_PREFIXES(sources);
+PS_PREFIXES(vips);
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -84,10 +81,12 @@ PS_INLINE const struct ps_address *take_outer(struct ps_cursor *cursor, int fami
     if (!ip) return 0;
     protocol = ip->next_header;
     inner->outer_bytes = sizeof *ip;
-    inner->outer_class = (__u8)(ps_host32(ip->version_class_flow) >> 20);
+    inner->outer_class = ps_ipv6_class(ip);
     source = &ip->source;
   }
-  inner->family = protocol == 4 ? PS_IPV4 : protocol == 41 ? PS_IPV6 : 0;
+  inner->family = protocol == PS_PROTOCOL_IPV4   ? PS_IPV4
+                  : protocol == PS_PROTOCOL_IPV6 ? PS_IPV6
+                                                 : 0;
   return inner->family ? source : 0;
 }
 
@@ -100,9 +99,7 @@ PS_INLINE int pass_congestion_on(const struct inner *inner) {
     const __u8 ecn = ip->tos & PS_ECN;
     if (ecn == 0) return 0;
     // The traffic class is the high byte of its checksummed word, as words are added here.
-    __u32 sum = (__u16)~ip->checksum.raw + ((__u32)(PS_ECN - ecn) << 8);
-    sum = (sum & 0xffff) + (sum >> 16);
-    ip->checksum.raw = (__u16) ~((sum & 0xffff) + (sum >> 16));
+    ip->checksum = ps_sum_end(ps_sum_begin(ip->checksum) + ((__u64)(PS_ECN - ecn) << 8));
     ip->tos |= PS_ECN;
     return 1;
   }

@@ -69,6 +69,13 @@ const ServiceConfig* find_service(const Config& config, const std::string& name)
   return nullptr;
 }
 
+std::string hashed_text(const ServiceConfig& service, const Endpoint& client) {
+  const ClientPrefix& prefix = service.client_prefix;
+  const std::string text =
+      prefix_text(client.address, client.address.is_ipv4() ? prefix.ipv4 : prefix.ipv6);
+  return service.hash == HashOf::kFlow ? fmt::format("{}, port {}", text, client.port) : text;
+}
+
 // An address alone has port 0.
 std::optional<Endpoint> parse_client(const std::string& text) {
   if (const auto address = IpAddress::parse(text)) return Endpoint{*address, 0};
@@ -84,13 +91,6 @@ std::string prefix_text(IpAddress address, int bits) {
     byte = static_cast<uint8_t>(byte & (0xff00 >> kept));
   }
   return fmt::format("{}/{}", to_string(address), bits);
-}
-
-static std::string hashed_text(const ServiceConfig& service, const Endpoint& client) {
-  const ClientPrefix& prefix = service.client_prefix;
-  const std::string text =
-      prefix_text(client.address, client.address.is_ipv4() ? prefix.ipv4 : prefix.ipv6);
-  return service.hash == HashOf::kFlow ? fmt::format("{}, port {}", text, client.port) : text;
 }
 
 Result<json::object> explain_json(const Daemon& daemon, const std::string& client_text,

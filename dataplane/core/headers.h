@@ -67,7 +67,8 @@ struct PS_WIRE ps_icmp {
 };
 PS_SIZE_IS(struct ps_icmp, 8);
 
-enum { PS_PROTOCOL_ICMP = 1, PS_PROTOCOL_ICMPV6 = 58 };  // IANA protocol numbers
+// IANA protocol numbers; IPv4 and IPv6 as what another packet carries.
+enum { PS_PROTOCOL_ICMP = 1, PS_PROTOCOL_IPV4 = 4, PS_PROTOCOL_IPV6 = 41, PS_PROTOCOL_ICMPV6 = 58 };
 
 enum { PS_TCP_FIN = 0x01, PS_TCP_SYN = 0x02, PS_TCP_RST = 0x04, PS_TCP_ACK = 0x10 };
 
@@ -97,6 +98,11 @@ PS_INLINE int ps_family_of(struct ps_be16 ethertype) {
 
 PS_INLINE struct ps_be16 ps_ethertype(int family) {
   return ps_wire16(family == PS_IPV4 ? PS_ETHERTYPE_IPV4 : PS_ETHERTYPE_IPV6);
+}
+
+// The traffic class: DSCP and ECN.
+PS_INLINE __u8 ps_ipv6_class(const struct ps_ipv6 *ip) {
+  return (__u8)(ps_host32(ip->version_class_flow) >> 20);
 }
 
 // Of a header without options.

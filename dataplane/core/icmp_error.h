@@ -54,13 +54,7 @@ PS_INLINE __u64 ps_sum_rest(struct ps_cursor *cursor) {
 // Between the error's own addresses, which are the packet's, exchanged.
 PS_INLINE void ps_write_error4(struct ps_ipv4 *ip, const struct ps_ipv4 *quoted,
                                __u32 payload_bytes) {
-  ip->version_and_words = 0x45;
-  ip->tos = 0;
-  ip->total_length = ps_wire16((__u16)(sizeof *ip + payload_bytes));
-  ip->identification.raw = 0;
-  ip->fragment = ps_wire16(PS_IPV4_DONT_FRAGMENT);
-  ip->ttl = PS_TUNNEL_HOPS;
-  ip->protocol = PS_PROTOCOL_ICMP;
+  ps_begin_ipv4(ip, 0, PS_PROTOCOL_ICMP, payload_bytes);
   ip->source = quoted->destination;
   ip->destination = quoted->source;
   ip->checksum = ps_ipv4_checksum(ip);
@@ -68,10 +62,7 @@ PS_INLINE void ps_write_error4(struct ps_ipv4 *ip, const struct ps_ipv4 *quoted,
 
 PS_INLINE void ps_write_error6(struct ps_ipv6 *ip, const struct ps_ipv6 *quoted,
                                __u32 payload_bytes) {
-  ip->version_class_flow = ps_wire32(6u << 28);
-  ip->payload_length = ps_wire16((__u16)payload_bytes);
-  ip->next_header = PS_PROTOCOL_ICMPV6;
-  ip->hop_limit = PS_TUNNEL_HOPS;
+  ps_begin_ipv6(ip, 0, 0, PS_PROTOCOL_ICMPV6, payload_bytes);
   ip->source = quoted->destination;
   ip->destination = quoted->source;
 }

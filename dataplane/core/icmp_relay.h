@@ -145,12 +145,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_relay_to_backend(const struct ps_tables 
   route->mode = question.mode;
   route->hash = question.about.hash;
   route->onward = question.onward;
-  route->backend_id = ps_onward_backend(question.onward);
-  route->backend = ps_backend_at(tables, route->generation, route->backend_id);
-  if (!route->backend || (route->backend->family != family && route->mode != PS_TUNNEL)) {
-    return PS_REASON_backend_gone;
-  }
-  return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
+  return ps_find_backend(tables, family, route);
 }
 
 PS_INLINE int ps_is_quoted_in(const struct ps_tables *tables, const struct ps_frame *frame,

@@ -188,6 +188,17 @@ PS_INLINE int ps_is_steady(const struct ps_tables *tables, const struct ps_frame
   return backend && !ps_leaves(packet, backend);
 }
 
+// The backend that the packet's way onward names, if packets can be sent there.
+PS_MUST_USE PS_INLINE enum ps_reason ps_find_backend(const struct ps_tables *tables, int family,
+                                                     struct ps_route *route) {
+  route->backend_id = ps_onward_backend(route->onward);
+  route->backend = ps_backend_at(tables, route->generation, route->backend_id);
+  if (!route->backend || (route->backend->family != family && route->mode != PS_TUNNEL)) {
+    return PS_REASON_backend_gone;
+  }
+  return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
+}
+
 // From a client's packet to its service, and onward.
 PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tables,
                                                      const struct ps_frame *frame, int family,
@@ -217,12 +228,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
     const enum ps_reason reason = ps_meet_flow(tables, frame, family, packet, &known, route);
     if (reason) return reason;
   }
-  route->backend_id = ps_onward_backend(route->onward);
-  route->backend = ps_backend_at(tables, route->generation, route->backend_id);
-  if (!route->backend || (route->backend->family != family && route->mode != PS_TUNNEL)) {
-    return PS_REASON_backend_gone;
-  }
-  return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
+  return ps_find_backend(tables, family, route);
 }
 
 PS_INLINE void ps_note_answer(const struct ps_frame *frame, const struct ps_packet *packet,

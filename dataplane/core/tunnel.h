@@ -10,10 +10,27 @@
 #include "dataplane/core/match.h"
 #include "dataplane/core/translate.h"
 
-#define PS_TUNNEL_HOPS 64
+#define PS_OWN_HOPS 64  // of packets that begin here
 
-PS_INLINE __u8 ps_ip_in_ip(int inner_family) {
-  return inner_family == PS_IPV4 ? 4 : 41;  // IANA protocol numbers
+// The header of a packet of our own, which is never fragmented: its identification is of no use
+// (RFC 6864). Addresses are the caller's, and IPv4's checksum after them.
+PS_INLINE void ps_begin_ipv4(struct ps_ipv4 *ip, __u8 traffic_class, __u8 protocol,
+                             __u32 payload_bytes) {
+  ip->version_and_words = 0x45;
+  ip->tos = traffic_class;
+  ip->total_length = ps_wire16((__u16)(sizeof *ip + payload_bytes));
+  ip->identification.raw = 0;
+  ip->fragment = ps_wire16(PS_IPV4_DONT_FRAGMENT);
+  ip->ttl = PS_OWN_HOPS;
+  ip->protocol = protocol;
+}
+
+PS_INLINE void ps_begin_ipv6(struct ps_ipv6 *ip, __u8 traffic_class, __u32 label, __u8 protocol,
+                             __u32 payload_bytes) {
+  ip->version_class_flow = ps_wire32(6u << 28 | (__u32)traffic_class << 20 | label);
+  ip->payload_length = ps_wire16((__u16)payload_bytes);
+  ip->next_header = protocol;
+  ip->hop_limit = PS_OWN_HOPS;
 }
 
 // The largest packet that fits to the backend; 0: not known.
@@ -39,14 +56,9 @@ PS_INLINE int ps_is_tunnel_source(const struct ps_settings *settings, int family
 struct ps_inner {
   __u32 ip_bytes;
   __u8 traffic_class;  // DSCP and ECN (RFC 6040, normal mode)
-  __u8 protocol;       // of the whole packet: ps_ip_in_ip
+  __u8 protocol;       // of the whole packet
   __u64 hash;          // of its flow
 };
-
-PS_INLINE __u8 ps_traffic_class(int family, const struct ps_packet *packet) {
-  return family == PS_IPV4 ? packet->ipv4->tos
-                           : (__u8)(ps_host32(packet->ipv6->version_class_flow) >> 20);
-}
 
 PS_INLINE struct ps_be32 ps_spread_word(const struct ps_settings *settings, int v6, int word,
                                         __u32 random) {
@@ -57,13 +69,7 @@ PS_INLINE struct ps_be32 ps_spread_word(const struct ps_settings *settings, int 
 
 PS_INLINE void ps_write_outer4(struct ps_ipv4 *ip, const struct ps_settings *settings,
                                const struct ps_backend *backend, const struct ps_inner *inner) {
-  ip->version_and_words = 0x45;
-  ip->tos = inner->traffic_class;
-  ip->total_length = ps_wire16((__u16)(inner->ip_bytes + sizeof *ip));
-  ip->identification.raw = 0;  // of no use: it is never a fragment (RFC 6864)
-  ip->fragment = ps_wire16(PS_IPV4_DONT_FRAGMENT);
-  ip->ttl = PS_TUNNEL_HOPS;
-  ip->protocol = inner->protocol;
+  ps_begin_ipv4(ip, inner->traffic_class, inner->protocol, inner->ip_bytes);
   ip->source = ps_spread_word(settings, 0, 0, (__u32)(inner->hash >> 32));
   ip->destination = backend->address.word[0];
   ip->checksum = ps_ipv4_checksum(ip);
@@ -72,10 +78,7 @@ PS_INLINE void ps_write_outer4(struct ps_ipv4 *ip, const struct ps_settings *set
 PS_INLINE void ps_write_outer6(struct ps_ipv6 *ip, const struct ps_settings *settings,
                                const struct ps_backend *backend, const struct ps_inner *inner) {
   const __u32 label = (__u32)inner->hash & 0xfffff;
-  ip->version_class_flow = ps_wire32(6u << 28 | (__u32)inner->traffic_class << 20 | label);
-  ip->payload_length = ps_wire16((__u16)inner->ip_bytes);
-  ip->next_header = inner->protocol;
-  ip->hop_limit = PS_TUNNEL_HOPS;
+  ps_begin_ipv6(ip, inner->traffic_class, label, inner->protocol, inner->ip_bytes);
   for (int i = 0; i < 4; i++) {
     const __u32 random = (__u32)(i & 1 ? inner->hash : inner->hash >> 32);
     ip->source.word[i] = ps_spread_word(settings, 1, i, random);
@@ -115,8 +118,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_encapsulate(const struct ps_frame *frame
   if (!route->settings->tunnel_source[outer_family == PS_IPV6].word[0].raw) {
     return PS_REASON_no_tunnel_source;
   }
-  const struct ps_inner inner = {packet->ip_bytes, ps_traffic_class(family, packet),
-                                 ps_ip_in_ip(family), route->hash};
+  const struct ps_inner inner = {
+      packet->ip_bytes, family == PS_IPV4 ? packet->ipv4->tos : ps_ipv6_class(packet->ipv6),
+      family == PS_IPV4 ? PS_PROTOCOL_IPV4 : PS_PROTOCOL_IPV6, route->hash};
   ps_spend_hop(family, packet, 0);
   return outer_family == PS_IPV4 ? ps_wrap(frame, PS_IPV4, route, &inner)
                                  : ps_wrap(frame, PS_IPV6, route, &inner);
