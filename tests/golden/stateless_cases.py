@@ -79,6 +79,26 @@ def changes_of_mode():
         yield case
 
 
+def beside_each_other():
+    """A service without flows has every packet look for its service first."""
+    for protocol, family in KINDS:
+        flowless = Service(2, VIP[family], 81, protocol, slots=(2,), mode="dsr", has_flows=False)
+        service = Service(1, VIP[family], 80, protocol)
+        w = world(family, protocol, backends=2, services=(service, flowless))
+        t = talk(w, family)
+        case = Case(f"{kind(protocol, family)}: beside a service without flows, a flow stays where "
+                    "it is, in mode nat and after it", w)
+        open_connection(case, t)
+        case.request(talk(w, family, service=2, backend=2), payload=b"x")
+        for now in (w.with_service(1, slots=(2,)), w.with_service(1, slots=(2,), mode="dsr")):
+            case.configure(now)
+            case.request(t, acknowledgement=901)
+            case.answer(t)
+            case.wait(5_000)
+            case.request(t, acknowledgement=901, flows=(0, 1, 0))
+        yield case
+
+
 def hashes_of_flows():
     for protocol, family in KINDS:
         for mode in ("nat", "dsr"):
@@ -162,6 +182,6 @@ def tunnel_refusals():
 
 
 def cases():
-    for group in (dsr_conversations, dsr_refusals, changes_of_mode, hashes_of_flows, options,
-                  tunnel_conversations, tunnel_refusals):
+    for group in (dsr_conversations, dsr_refusals, changes_of_mode, beside_each_other,
+                  hashes_of_flows, options, tunnel_conversations, tunnel_refusals):
         yield from group()
