@@ -120,7 +120,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_encapsulate(const struct ps_frame *frame
   }
   const struct ps_inner inner = {
       packet->ip_bytes, family == PS_IPV4 ? packet->ipv4->tos : ps_ipv6_class(packet->ipv6),
-      family == PS_IPV4 ? PS_PROTOCOL_IPV4 : PS_PROTOCOL_IPV6, route->hash};
+      (__u8)(family == PS_IPV4 ? PS_PROTOCOL_IPV4 : PS_PROTOCOL_IPV6), route->hash};
   ps_spend_hop(family, packet, 0);
   return outer_family == PS_IPV4 ? ps_wrap(frame, PS_IPV4, route, &inner)
                                  : ps_wrap(frame, PS_IPV6, route, &inner);
