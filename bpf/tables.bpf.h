@@ -25,6 +25,8 @@ PS_TABLE(service_index, __u64);  // four 16-bit ids an element: array elements a
 PS_TABLE(services, struct ps_service);
 PS_TABLE(backends, struct ps_backend);
 PS_TABLE(lookup_tables, struct ps_lookup_table);
+PS_TABLE(known_clients, struct ps_known_clients);
+PS_TABLE(affinities, struct ps_affinity_set);
 PS_TABLE(flow_index4, struct ps_index_set4);
 PS_TABLE(flow_index6, struct ps_index_set6);
 PS_TABLE(flows4, struct ps_flow_set4);
@@ -35,6 +37,8 @@ PS_TABLE(reasons, struct ps_reason_counts);
 
 const volatile __u32 max_services = 2;
 const volatile __u32 max_backends = 2;
+const volatile __u32 affinity_tables = 1;
+const volatile __u32 affinity_sets = 1;
 const volatile __u32 index_sets = 1;
 const volatile __u32 flow_sets = 1;
 
@@ -109,9 +113,23 @@ PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32
   return id < max_backends ? PS_ELEMENT(backends, generation * max_backends + id) : 0;
 }
 
-PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service,
-                                                     __u32 which) {
-  return PS_ELEMENT(lookup_tables, service * 2 + which);
+PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 place) {
+  return PS_ELEMENT(lookup_tables, place);
+}
+
+PS_INLINE struct ps_known_clients *ps_known_clients_at(const struct ps_tables *tables, __u32 place,
+                                                       __u32 slot) {
+  const __u32 table = place - PS_FIRST_AFFINITY_TABLE(max_services);
+  if (table >= affinity_tables || slot >= PS_LOOKUP_SLOTS) return 0;
+  return PS_ELEMENT(known_clients, table * PS_LOOKUP_SLOTS + slot);
+}
+
+PS_INLINE __u32 ps_affinity_sets(const struct ps_tables *tables) {
+  return affinity_sets;
+}
+
+PS_INLINE struct ps_affinity_set *ps_affinity_set_at(const struct ps_tables *tables, __u32 set) {
+  return PS_ELEMENT(affinities, set);
 }
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables) {

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,20 @@ using BackendId = uint16_t;
 constexpr uint32_t kLookupTableSlots =
     65537;  // prime, as Maglev wants; PS_LOOKUP_SLOTS in the core
 
-// Slot to backend id, kLookupTableSlots long; 0 where no backend may take a client.
+// Slot to backend id, kLookupTableSlots long; 0 where no backend may take a client. With kContested
+// there may be clients in the slot that keep another backend by affinity.
 using LookupTable = std::vector<BackendId>;
+constexpr uint16_t kContested = 0x8000;  // PS_CONTESTED in the core
+constexpr uint32_t kMaxBackends = 0x7fff;
+
+// The place of a lookup table. Each service has two of its own; behind those of all services stand
+// the affinity tables, which belong to whichever service they are given to: by them clients are
+// known.
+using LookupTableId = uint16_t;
+constexpr LookupTableId own_lookup_table(ServiceId service, uint32_t which) {
+  return static_cast<LookupTableId>(service * 2 + which);
+}
+constexpr uint32_t kMaxEarlierTables = 6;  // PS_EARLIER_TABLES in the core
 
 // How a frame reaches a backend: out of which interface, with which MAC addresses.
 struct NextHop {
@@ -54,10 +67,12 @@ struct ServiceEntry {
   Protocol protocol = Protocol::kTcp;
   Endpoint vip;
   uint8_t client_prefix_bits = 32;  // of the VIP's family
-  uint8_t lookup_table = 0;         // 0 or 1: which of the service's two lookup tables is in use
+  LookupTableId lookup_table = 0;
   Mode mode = Mode::kNat;
-  bool has_flows = true;     // its mode has, or one that it was in before
-  bool hashes_port = false;  // the client's, beside its address
+  bool has_flows = true;                 // its mode has, or one that it was in before
+  bool hashes_port = false;              // the client's, beside its address
+  std::chrono::seconds affinity_idle{};  // 0: a client goes where the lookup table leads
+  std::vector<LookupTableId> earlier;    // affinity tables that were in use before, oldest first
   bool operator==(const ServiceEntry&) const = default;
 };
 
@@ -85,9 +100,26 @@ struct ForwardingState {
 
 struct Delta {
   ForwardingState next;
-  // New contents for the lookup tables that `next` refers to and the state before did not use:
-  // written into the table that next.services[id].lookup_table names.
-  std::map<ServiceId, LookupTable> lookup_tables;
+  // New contents. Of a table that the state before uses, only these may change: whether a slot is
+  // contested, and in one of the earlier tables who is not to keep clients any more (to 0).
+  std::map<LookupTableId, LookupTable> lookup_tables;
+  std::set<LookupTableId> begun;  // affinity tables of those, by which nobody is known yet
+  // Clients that have an entry there are let go.
+  std::set<std::pair<ServiceId, BackendId>> released;
+};
+
+// Who keeps a backend by affinity, from one pass over its entries and the earlier tables (some
+// milliseconds).
+struct AffinitySnapshot {
+  // Clients whose lookup table leads elsewhere now: those that were seen since it changed, by their
+  // entries, and those that an earlier table knows and that were not seen since. Clients that share
+  // a bit count once.
+  std::map<ServiceId, std::map<BackendId, uint64_t>> kept;
+  std::map<ServiceId, std::map<BackendId, uint64_t>> unseen;
+  std::map<ServiceId, std::set<uint32_t>> kept_slots;  // where the entries' clients are
+  std::set<LookupTableId> remembering;                 // earlier tables that know somebody
+  uint64_t entries = 0;                                // in use
+  uint64_t capacity = 0;
 };
 
 struct TrafficCounters {
@@ -127,7 +159,8 @@ struct FlowSnapshot {
 struct Explanation {
   uint64_t client_hash = 0;
   uint32_t slot = 0;
-  BackendId backend = 0;  // 0: none may take a client
+  BackendId backend = 0;   // 0: none may take a client
+  BackendId selected = 0;  // by the lookup table alone: another one when affinity keeps the client
 };
 
 struct InterfaceStatus {
@@ -146,6 +179,8 @@ struct TableSizes {
   uint32_t flow_table_entries = 0;  // for each family
   uint32_t max_services = 0;
   uint32_t max_backends = 0;
+  uint32_t affinity_tables = 0;
+  uint32_t affinity_entries = 0;
 };
 
 class Dataplane {
@@ -160,6 +195,9 @@ class Dataplane {
 
   virtual CounterSnapshot counters() const = 0;
   virtual FlowSnapshot flows() const = 0;
+  virtual AffinitySnapshot affinity() const = 0;
+  // As it is in the tables now: read after a start, to plan from.
+  virtual LookupTable lookup_table(LookupTableId id) const = 0;
   // The client's port counts where the service hashes it.
   virtual Explanation explain(ServiceId service, const Endpoint& client) const = 0;
   virtual DataplaneStatus status() const = 0;

@@ -59,7 +59,8 @@ Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
   return open_xdp_dataplane(
       {dataplane.interfaces,
        dataplane.pin_path,
-       {dataplane.flow_table_entries, dataplane.max_services, dataplane.max_backends}});
+       {dataplane.flow_table_entries, dataplane.max_services, dataplane.max_backends,
+        dataplane.affinity_tables, dataplane.affinity_entries}});
 }
 
 void log_start(const Daemon& daemon) {

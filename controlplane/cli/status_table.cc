@@ -55,8 +55,11 @@ uint64_t live(const json::object& flows) {
 // An unresolved backend takes no clients, whatever its health.
 std::string state_of(const json::object& backend) {
   std::string state = backend.at("next_hop").is_null() ? "unresolved" : text(backend, "health");
-  if (backend.at("drain").as_bool() || number(backend, "weight") == 0) state += ", draining";
-  return state;
+  if (!backend.at("drain").as_bool() && number(backend, "weight") > 0) return state;
+  const auto& kept = backend.at("kept_clients").as_object();
+  const uint64_t clients = number(kept, "seen") + number(kept, "unseen");
+  return state + (clients ? fmt::format(", draining: {} clients left", count(clients))
+                          : std::string(", draining"));
 }
 
 std::string remark_on(const json::object& backend) {

@@ -56,6 +56,13 @@ enum class HashOf : uint8_t {
   kFlow,    // its port too: each of its flows has a backend of its own
 };
 
+// A client that was here within `idle` keeps its backend, whatever changes but its failure.
+struct AffinityConfig {
+  milliseconds idle{30 * 60'000};              // whole seconds
+  std::optional<milliseconds> drain_deadline;  // a drain ends then; nullopt: when the last is idle
+  bool operator==(const AffinityConfig&) const = default;
+};
+
 struct ServiceConfig {
   std::string name;  // unique
   Endpoint vip;      // unique with the protocol
@@ -63,6 +70,7 @@ struct ServiceConfig {
   Mode mode = Mode::kNat;
   HashOf hash = HashOf::kClient;
   ClientPrefix client_prefix;
+  std::optional<AffinityConfig> affinity;
   AllDownPolicy all_down = AllDownPolicy::kReject;
   bool announce = true;  // put the VIP on the loopback and announce it
   HealthCheckConfig health;
@@ -95,6 +103,8 @@ struct DataplaneConfig {
   uint32_t flow_table_entries = 1'048'576;  // for each family
   uint32_t max_services = 64;
   uint32_t max_backends = 4096;  // distinct address:port, all services together
+  uint32_t affinity_tables = 8;  // of 4.3 MB: two a service with affinity, one for a change more
+  uint32_t affinity_entries = 262'144;  // clients that keep another backend than the table's
   std::string pin_path = "/sys/fs/bpf/penstock";
   FlowTimeouts flow_timeouts;
   bool operator==(const DataplaneConfig&) const = default;

@@ -9,6 +9,7 @@
 #include "controlplane/config/text_file.h"
 #include "controlplane/config/toml_reader.h"
 #include "controlplane/config/validate.h"
+#include "dataplane/dataplane.h"
 
 namespace penstock {
 namespace {
@@ -85,7 +86,9 @@ void read_dataplane(const toml::table& table, const std::string& file, Dataplane
             dataplane.tunnel_sources);
   reader.integer("flow_table_entries", dataplane.flow_table_entries, 1024, 16'777'216);
   reader.integer("max_services", dataplane.max_services, 2, 4096);
-  reader.integer("max_backends", dataplane.max_backends, 2, 65535);
+  reader.integer("max_backends", dataplane.max_backends, 2, kMaxBackends);
+  reader.integer("affinity_tables", dataplane.affinity_tables, 0, 4096);
+  reader.integer("affinity_entries", dataplane.affinity_entries, 16, 16'777'216);
   reader.text("pin_path", dataplane.pin_path);
   if (const auto* timeouts = reader.table("flow_timeouts")) {
     read_flow_timeouts(*timeouts, file, dataplane.flow_timeouts, findings);
@@ -151,6 +154,21 @@ void read_client_prefix(const toml::table& table, const std::string& file, Clien
   reader.finish();
 }
 
+AffinityConfig read_affinity(const toml::table& table, const std::string& file,
+                             Findings& findings) {
+  AffinityConfig affinity;
+  TomlReader reader(table, file, "service.affinity", findings);
+  reader.duration("idle", affinity.idle);
+  if (affinity.idle.count() % 1000 != 0) {
+    reader.fault("idle", "expected whole seconds, such as \"90s\" or \"30m\"");
+  }
+  if (reader.has("drain_deadline")) {
+    reader.duration("drain_deadline", affinity.drain_deadline.emplace(0));
+  }
+  reader.finish();
+  return affinity;
+}
+
 BackendConfig read_backend(const toml::table& table, const std::string& file, ServicePlaces& places,
                            Findings& findings) {
   BackendConfig backend;
@@ -208,6 +226,9 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   reader.boolean("announce", service.announce);
   if (const auto* prefix = reader.table("client_prefix")) {
     read_client_prefix(*prefix, file, service.client_prefix, findings);
+  }
+  if (const auto* affinity = reader.table("affinity")) {
+    service.affinity = read_affinity(*affinity, file, findings);
   }
   if (const auto* health = reader.table("health")) {
     read_health(*health, file, service.health, place, findings);

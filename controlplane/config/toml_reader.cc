@@ -20,6 +20,8 @@ std::string quoted_list(const std::vector<std::string>& words) {
   return list;
 }
 
+constexpr int64_t kLongestDuration = 8'784ll * 3'600'000;  // in ms: a year; ticks have 32 bits
+
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   int64_t number = 0;
   const char* end = text.data() + text.size();
@@ -31,7 +33,7 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (unit == "s") factor = 1000;
   if (unit == "m") factor = 60'000;
   if (unit == "h") factor = 3'600'000;
-  if (factor == 0 || number == 0) return std::nullopt;
+  if (factor == 0 || number == 0 || number > kLongestDuration / factor) return std::nullopt;
   return std::chrono::milliseconds(number * factor);
 }
 
@@ -127,7 +129,8 @@ std::optional<int64_t> TomlReader::read_integer(const char* key, int64_t least, 
 }
 
 void TomlReader::duration(const char* key, std::chrono::milliseconds& value) {
-  parsed(key, value, "a duration such as \"500ms\", \"2s\", \"5m\" or \"2h\"", parse_duration);
+  parsed(key, value, "a duration such as \"500ms\", \"2s\", \"5m\" or \"2h\", at most a year",
+         parse_duration);
 }
 
 std::optional<size_t> TomlReader::read_choice(const char* key,

@@ -184,6 +184,14 @@ void check_room(const Config& config, const ConfigPlaces& places, Findings& find
     findings.add(places.dataplane, fmt::format("{} services need max_services = {} or more",
                                                config.services.size(), config.services.size() + 1));
   }
+  const auto with_affinity =
+      std::count_if(config.services.begin(), config.services.end(),
+                    [](const ServiceConfig& service) { return service.affinity.has_value(); });
+  if (2 * with_affinity > config.dataplane.affinity_tables) {
+    findings.add(places.dataplane,
+                 fmt::format("{} services with affinity need affinity_tables = {} or more",
+                             with_affinity, 2 * with_affinity));
+  }
   if (backends.size() >= config.dataplane.max_backends) {
     findings.add(places.dataplane, fmt::format("{} backends need max_backends = {} or more",
                                                backends.size(), backends.size() + 1));

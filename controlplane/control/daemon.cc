@@ -58,6 +58,23 @@ bool has_leaving_backends(const Config& config, const ForwardingState& state) {
   });
 }
 
+bool has_affinity(const ForwardingState& state) {
+  return std::any_of(state.services.begin(), state.services.end(),
+                     [](const auto& service) { return service.second.affinity_idle.count() > 0; });
+}
+
+// Those that services refer to now.
+std::map<LookupTableId, LookupTable> affinity_tables(const Dataplane& dataplane,
+                                                     const ForwardingState& state) {
+  std::map<LookupTableId, LookupTable> tables;
+  for (const auto& [id, service] : state.services) {
+    if (service.affinity_idle.count() == 0) continue;
+    tables[service.lookup_table] = dataplane.lookup_table(service.lookup_table);
+    for (const LookupTableId place : service.earlier) tables[place] = dataplane.lookup_table(place);
+  }
+  return tables;
+}
+
 // The configured ones, else those of the interfaces.
 Result<std::vector<IpAddress>> find_snat_addresses(const DataplaneConfig& config) {
   std::vector<IpAddress> addresses = config.snat_addresses;
@@ -116,7 +133,7 @@ auto while_alive(const std::shared_ptr<const bool>& owner, Action action) {
 
 SlotCounts count_slots(const LookupTable& table) {
   SlotCounts counts;
-  for (const BackendId backend : table) counts[backend]++;
+  for (const uint16_t slot : table) counts[static_cast<BackendId>(slot & ~kContested)]++;
   return counts;
 }
 
@@ -148,6 +165,7 @@ Result<void> Daemon::open(const OpenDataplane& open_dataplane) {
   if (!dataplane) return tl::unexpected(dataplane.error());
   dataplane_ = std::move(*dataplane);
   plan_.next.forwarding = dataplane_->current();
+  plan_.next.tables = affinity_tables(*dataplane_, plan_.next.forwarding);
   for (const auto& [id, flows] : dataplane_->flows().services) {
     if (!plan_.next.forwarding.services.contains(id)) retired_services_.insert(id);
   }
@@ -231,6 +249,7 @@ Result<void> Daemon::plan_now() {
   events_.tell_health(monitor_->reports());
   events_.tell_unresolved(resolver_->unresolved());
   const Config config = effective_config();
+  note_drains(config);
   auto plan = make_plan_for(config);
   auto taken = plan ? take(std::move(*plan)) : Result<void>(tl::unexpected(plan.error()));
   last_error_ = taken ? "" : taken.error().message;
@@ -259,11 +278,15 @@ Result<Plan> Daemon::make_plan_for(const Config& config) const {
     for (const auto& [id, counts] : dataplane_->flows().backends) input.busy_backends.insert(id);
   }
   input.busy_services = retired_services_;
+  if (has_affinity(plan_.next.forwarding)) input.affinity = dataplane_->affinity();
+  for (const auto& [name, deadline] : drain_deadlines(config)) {
+    if (std::chrono::steady_clock::now() >= deadline) input.drained_out.insert(name);
+  }
   return make_plan(plan_.next, input);
 }
 
 Result<void> Daemon::take(Plan plan) {
-  if (plan.changes_anything || !plan.delta.lookup_tables.empty()) {
+  if (plan.changes_anything) {
     if (auto applied = dataplane_->apply(plan.delta); !applied) return applied;
     for (const auto& [id, service] : plan_.next.forwarding.services) {
       if (!plan.next.forwarding.services.contains(id)) retired_services_.insert(id);
@@ -272,26 +295,76 @@ Result<void> Daemon::take(Plan plan) {
                  plan.delta.next.services.size(), plan.delta.next.backends.size(),
                  plan.delta.lookup_tables.size());
   }
-  for (const auto& [id, table] : plan.delta.lookup_tables) slots_[id] = count_slots(table);
+  for (const auto& [id, service] : plan.next.forwarding.services) {
+    const auto table = plan.delta.lookup_tables.find(service.lookup_table);
+    if (table != plan.delta.lookup_tables.end()) slots_[id] = count_slots(table->second);
+    if (!plan.forgetful_services.contains(id)) continue;
+    spdlog::warn(
+        "{}: its backends changed more often than there is room for in dataplane.affinity_tables: "
+        "clients that were not seen since the first of the changes may move",
+        to_string(service.vip));
+  }
   plan.delta = {};
   plan_ = std::move(plan);
   return {};
 }
 
-// As long as something that left the configuration is still in flows.
+// A drain begins when it is first planned: after a restart anew.
+void Daemon::note_drains(const Config& config) {
+  decltype(drains_) drains;
+  for (const ServiceConfig& service : config.services) {
+    for (const BackendConfig& backend : service.backends) {
+      if (!backend.drain && backend.weight > 0) continue;
+      const std::pair name{service.name, backend.name};
+      const auto known = drains_.find(name);
+      drains[name] = known == drains_.end() ? std::chrono::steady_clock::now() : known->second;
+    }
+  }
+  drains_ = std::move(drains);
+}
+
+std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point>
+Daemon::drain_deadlines(const Config& config) const {
+  std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point> deadlines;
+  for (const ServiceConfig& service : config.services) {
+    if (!service.affinity || !service.affinity->drain_deadline) continue;
+    for (const BackendConfig& backend : service.backends) {
+      const auto drain = drains_.find({service.name, backend.name});
+      if (drain == drains_.end()) continue;
+      deadlines[drain->first] = drain->second + *service.affinity->drain_deadline;
+    }
+  }
+  return deadlines;
+}
+
+// As long as something that left the configuration is still in flows, and earlier lookup tables
+// are kept.
 void Daemon::watch_lingering() {
   const auto flows = retired_services_.empty() ? FlowSnapshot{} : dataplane_->flows();
   std::erase_if(retired_services_, [&](ServiceId id) { return !flows.services.contains(id); });
   std::set<BackendId> configured;
   for (const auto& [name, id] : plan_.backend_ids) configured.insert(id);
   again_.cancel();
-  if (!retired_services_.empty() || configured.size() != plan_.next.forwarding.backends.size()) {
+  const auto& state = plan_.next.forwarding;
+  const bool keeps_tables =
+      std::any_of(state.services.begin(), state.services.end(), [&](const auto& service) {
+        const auto table = plan_.next.tables.find(service.second.lookup_table);
+        return table != plan_.next.tables.end() &&
+               std::any_of(table->second.begin(), table->second.end(),
+                           [](uint16_t slot) { return (slot & kContested) != 0; });
+      });
+  if (keeps_tables || !retired_services_.empty() || configured.size() != state.backends.size()) {
     plan_again_soon();
   }
 }
 
 void Daemon::plan_again_soon() {
-  again_.expires_after(kAgainInterval);
+  const auto now = std::chrono::steady_clock::now();
+  auto when = now + kAgainInterval;
+  for (const auto& [name, deadline] : drain_deadlines(effective_config())) {
+    if (deadline > now) when = std::min(when, deadline);
+  }
+  again_.expires_at(when);
   again_.async_wait(while_alive(alive_, [this] { plan_later(); }));
 }
 

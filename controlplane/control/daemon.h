@@ -83,6 +83,10 @@ class Daemon {
   Result<void> plan_now();
   Result<Plan> make_plan_for(const Config& config) const;
   Result<void> take(Plan plan);
+  void note_drains(const Config& config);
+  // Backends with a deadline for their drain, and when it is.
+  std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point>
+  drain_deadlines(const Config& config) const;
   void watch_lingering();
   void plan_again_soon();
 
@@ -98,6 +102,8 @@ class Daemon {
   Plan plan_;  // carried out; its delta is not kept
   std::map<ServiceId, SlotCounts> slots_;
   std::set<ServiceId> retired_services_;  // gone from the configuration, perhaps still in flows
+  // Since when a backend takes no new clients, by service and name: from this start on.
+  std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point> drains_;
   std::string last_error_;
   bool waited_ = false;    // long enough for the first answers of health checks and neighbours
   bool settled_ = false;   // the first plan has been made

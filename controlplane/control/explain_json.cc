@@ -51,7 +51,11 @@ std::string state_of(const Daemon& daemon, const std::string& service,
 }
 
 std::string why(const Daemon& daemon, const ServiceConfig& service, const std::string& home,
-                const std::string& backend) {
+                const std::string& backend, const std::string& selected) {
+  if (backend != selected) {
+    return fmt::format("affinity keeps it there while it is active; its slot leads to {} now",
+                       selected.empty() ? "nobody" : selected);
+  }
   if (backend.empty()) return fmt::format("no backend of {} takes clients", service.name);
   if (home == backend) return "its hash leads there, and the backend takes clients";
   for (const BackendConfig& candidate : service.backends) {
@@ -128,6 +132,7 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
   const Explanation explanation = daemon.dataplane().explain(id->second, *client);
   const std::string home = home_of(daemon, id->second, explanation.slot);
   const std::string backend = name_of(daemon, service_name, explanation.backend);
+  const std::string selected = name_of(daemon, service_name, explanation.selected);
   return json::object{{"service", service_name},
                       {"client", client_text},
                       {"hashed", hashed_text(*service, *client)},
@@ -135,7 +140,7 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
                       {"slot", explanation.slot},
                       {"backend", backend},
                       {"home", home},
-                      {"why", why(daemon, *service, home, backend)}};
+                      {"why", why(daemon, *service, home, backend, selected)}};
 }
 
 }  // namespace penstock

@@ -14,6 +14,8 @@ std::string fixed_key_that_differs(const Config& before, const Config& after) {
   if (a.flow_table_entries != b.flow_table_entries) return "dataplane.flow_table_entries";
   if (a.max_services != b.max_services) return "dataplane.max_services";
   if (a.max_backends != b.max_backends) return "dataplane.max_backends";
+  if (a.affinity_tables != b.affinity_tables) return "dataplane.affinity_tables";
+  if (a.affinity_entries != b.affinity_entries) return "dataplane.affinity_entries";
   if (a.pin_path != b.pin_path) return "dataplane.pin_path";
   if (before.control.socket != after.control.socket) return "control.socket";
   if (before.control.state_directory != after.control.state_directory) {

@@ -72,6 +72,7 @@ struct Readings {
   Config config;
   CounterSnapshot counters;
   FlowSnapshot flows;
+  AffinitySnapshot affinity;
   std::map<Name, HealthReport> health;
   std::map<IpAddress, NextHop> next_hops;
   std::map<IpAddress, std::string> unresolved;
@@ -89,6 +90,22 @@ json::value next_hop_json(const Readings& readings, const IpAddress& address) {
 json::value time_json(std::chrono::system_clock::time_point time) {
   if (time == std::chrono::system_clock::time_point{}) return nullptr;
   return json::value_from(fmt::format("{:%FT%TZ}", fmt::gmtime(time)));
+}
+
+// Whom affinity keeps there although the lookup table leads elsewhere.
+json::object kept_json(const Readings& readings, ServiceId service, BackendId backend) {
+  return {{"seen", value_or_zero(value_or_zero(readings.affinity.kept, service), backend)},
+          {"unseen", value_or_zero(value_or_zero(readings.affinity.unseen, service), backend)}};
+}
+
+json::value affinity_json(const Daemon& daemon, const ServiceConfig& service, ServiceId id) {
+  if (!service.affinity) return nullptr;
+  const auto seconds = [](milliseconds time) { return static_cast<double>(time.count()) / 1000; };
+  const auto entry = value_or_zero(daemon.plan().next.forwarding.services, id);
+  const auto& deadline = service.affinity->drain_deadline;
+  return {{"idle_s", seconds(service.affinity->idle)},
+          {"drain_deadline_s", deadline ? json::value(seconds(*deadline)) : json::value(nullptr)},
+          {"earlier_tables", entry.earlier.size()}};
 }
 
 uint32_t slots_of(const Daemon& daemon, ServiceId service, BackendId backend) {
@@ -112,6 +129,7 @@ json::object backend_json(const Daemon& daemon, const Readings& readings, const 
           {"share_percent", std::round(slots * 10'000.0 / kLookupTableSlots) / 100},
           {"next_hop", next_hop_json(readings, backend.endpoint.address)},
           {"unresolved", value_or_zero(readings.unresolved, backend.endpoint.address)},
+          {"kept_clients", kept_json(readings, service_id, id)},
           {"flows", flows_json(value_or_zero(readings.flows.backends, id))},
           {"counters", counters_json(value_or_zero(readings.counters.backends, id))}};
 }
@@ -128,6 +146,7 @@ json::object service_json(const Daemon& daemon, const Readings& readings,
           {"protocol", to_string(service.protocol)},
           {"mode", to_string(service.mode)},
           {"hash", service.hash == HashOf::kFlow ? "flow" : "client"},
+          {"affinity", affinity_json(daemon, service, id)},
           {"backends", std::move(backends)},
           {"flows", flows_json(value_or_zero(readings.flows.services, id))},
           {"counters", counters_json(value_or_zero(readings.counters.services, id))},
@@ -150,6 +169,8 @@ json::object dataplane_json(const Daemon& daemon, const Readings& readings) {
           {"interfaces", std::move(interfaces)},
           {"flow_table_capacity", readings.flows.capacity},
           {"flows", flows_json(all_flows(readings.flows))},
+          {"affinity_entries", readings.affinity.entries},
+          {"affinity_capacity", readings.affinity.capacity},
           {"snat_ports", fmt::format("{}-{}", ports.first, ports.last)},
           {"dropped", reasons_json(value_or_zero(readings.counters.dropped, ServiceId{0}))},
           {"passed", reasons_json(value_or_zero(readings.counters.passed, ServiceId{0}))},
@@ -181,8 +202,9 @@ json::array warnings_json(const Daemon& daemon, const Readings& readings) {
 
 json::object status_json(const Daemon& daemon) {
   const Readings readings{daemon.effective_config(),      daemon.dataplane().counters(),
-                          daemon.dataplane().flows(),     daemon.health().reports(),
-                          daemon.next_hops().next_hops(), daemon.next_hops().unresolved()};
+                          daemon.dataplane().flows(),     daemon.dataplane().affinity(),
+                          daemon.health().reports(),      daemon.next_hops().next_hops(),
+                          daemon.next_hops().unresolved()};
   json::array services;
   for (const ServiceConfig& service : readings.config.services) {
     services.push_back(service_json(daemon, readings, service));

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "controlplane/plan/table_places.h"
+
 namespace penstock {
 namespace {
 
@@ -134,7 +136,8 @@ class Planner {
     keep_lingering_backends();
     deal_lookup_tables();
     plan_.delta.next = plan_.next.forwarding;
-    plan_.changes_anything = !(plan_.next.forwarding == current_.forwarding);
+    plan_.changes_anything = !(plan_.next.forwarding == current_.forwarding) ||
+                             !plan_.delta.lookup_tables.empty() || !plan_.delta.released.empty();
     return std::move(plan_);
   }
 
@@ -155,6 +158,9 @@ class Planner {
     entry.client_prefix_bits =
         service.vip.address.is_ipv4() ? service.client_prefix.ipv4 : service.client_prefix.ipv6;
     entry.hashes_port = service.hash == HashOf::kFlow;
+    if (service.affinity) {
+      entry.affinity_idle = std::chrono::floor<std::chrono::seconds>(service.affinity->idle);
+    }
     const std::set<std::string> up = healthy(input_, service);
     for (const BackendConfig& backend : service.backends) {
       const bool is_up = up.contains(backend.name);
@@ -201,18 +207,18 @@ class Planner {
 
   // A table is dealt anew when its members changed; packets meet it when the service points to it.
   void deal_lookup_tables() {
-    const bool same_key = current_.forwarding.settings.hash_key == input_.hash_key;
-    for (auto& [id, service] : plan_.next.forwarding.services) {
+    plan_.next.tables = current_.tables;
+    TablePlaces places(current_, input_, plan_);
+    for (const auto& [id, service] : plan_.next.forwarding.services) {
       const std::vector<LookupMember>& now = plan_.next.members[id];
       const auto before = current_.members.find(id);
-      const auto entry = current_.forwarding.services.find(id);
-      if (entry != current_.forwarding.services.end()) {
-        service.lookup_table = entry->second.lookup_table;
-        if (same_key && before != current_.members.end() && before->second == now) continue;
+      if (before != current_.members.end() && before->second == now && !places.is_outdated(id)) {
+        places.keep(id);
+      } else {
+        places.put(id, build_lookup_table(now, input_.hash_key));
       }
-      service.lookup_table ^= 1;
-      plan_.delta.lookup_tables[id] = build_lookup_table(now, input_.hash_key);
     }
+    places.finish();
   }
 
   const PlanState& current_;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -28,12 +29,15 @@ struct PlanInput {
   std::map<IpAddress, NextHop> next_hops;  // by backend address; absent: unresolved
   std::set<BackendId> busy_backends;       // live flows refer to these
   std::set<ServiceId> busy_services;
+  std::optional<AffinitySnapshot> affinity;  // absent: earlier lookup tables stay as they are
+  std::set<std::pair<std::string, std::string>> drained_out;  // service, backend: past the deadline
 };
 
 // What is in the tables, and what it was computed from.
 struct PlanState {
   ForwardingState forwarding;
   std::map<ServiceId, std::vector<LookupMember>> members;  // absent: not known (after a restart)
+  std::map<LookupTableId, LookupTable> tables;  // the affinity tables that services refer to
 };
 
 struct Plan {
@@ -42,6 +46,9 @@ struct Plan {
   std::map<std::string, ServiceId> service_ids;  // by name
   std::map<std::pair<std::string, std::string>, BackendId>
       backend_ids;  // by service name, backend name
+  // Earlier lookup tables were given up for want of room: clients that were not seen since may
+  // move.
+  std::set<ServiceId> forgetful_services;
   bool changes_anything = false;
 };
 

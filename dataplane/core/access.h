@@ -20,8 +20,12 @@ PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32
                                            __u32 id);
 PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,
                                            __u32 id);
-PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 service,
-                                                     __u32 which);
+PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 place);
+// By the lookup table at that place; nothing: it is not one of affinity.
+PS_INLINE struct ps_known_clients *ps_known_clients_at(const struct ps_tables *tables, __u32 place,
+                                                       __u32 slot);
+PS_INLINE __u32 ps_affinity_sets(const struct ps_tables *tables);
+PS_INLINE struct ps_affinity_set *ps_affinity_set_at(const struct ps_tables *tables, __u32 set);
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables);
 PS_INLINE struct ps_flow_set4 *ps_flow_set4_at(const struct ps_tables *tables, __u32 set);

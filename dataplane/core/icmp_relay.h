@@ -112,8 +112,13 @@ PS_INLINE enum ps_reason ps_ask_family(const struct ps_tables *tables,
   if (!service) return PS_REASON_tables_unreadable;
   if (service->mode == PS_NAT) return PS_REASON_no_flow;
   question->mode = service->mode;
-  const __u16 selected = ps_select_backend(tables, settings, family, question->service, service,
-                                           &about->remote, about->remote_port);
+  struct ps_client client = {};
+  client.address = about->remote;
+  client.port = about->remote_port;
+  client.service = question->service;
+  client.generation = generation;
+  client.now = about->now;
+  const __u16 selected = (__u16)ps_select(tables, settings, service, &client);
   question->onward = ps_onward(0, selected, 0, 0);
   return selected ? PS_REASON_NONE : PS_REASON_no_backend;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// Which service a packet is for, and which backend a client gets.
+// Which service a packet is for, and which slot of its lookup table a client has.
 #pragma once
 
 #include "dataplane/core/access.h"
@@ -80,16 +80,4 @@ PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,
 
 PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
   return ps_scale((__u32)(client_hash >> 32), PS_LOOKUP_SLOTS);
-}
-
-// 0: nobody takes clients.
-PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables,
-                                  const struct ps_settings *settings, int family, __u16 service_id,
-                                  const struct ps_service *service, const struct ps_address *client,
-                                  struct ps_be16 client_port) {
-  const struct ps_lookup_table *table =
-      ps_lookup_table_at(tables, service_id, service->lookup_table & 1);
-  const __u32 slot = ps_lookup_slot(ps_client_hash(settings, family, service, client, client_port));
-  if (!table || slot >= PS_LOOKUP_SLOTS) return 0;
-  return table->slots[slot];
 }

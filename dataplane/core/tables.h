@@ -3,16 +3,17 @@
 //
 // All tables are plain memory. What the configuration says (settings, services, backends) is there
 // in two generations: packets read the one that `ps_control.generation` names, the control plane
-// writes the other. Lookup tables come in pairs, one pair a service. Flow tables and counters are
-// written by packets only. Explicit padding, no pointers, host byte order unless the type says
-// otherwise.
+// writes the other. Lookup tables come in pairs, one pair a service; behind them stand those of
+// services with affinity, each with the clients that are known by it. Flow tables, known clients
+// and counters are written by packets only. Explicit padding, no pointers, host byte order unless
+// the type says otherwise.
 #pragma once
 
 #include "dataplane/core/reasons.h"
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 6
+#define PS_LAYOUT_VERSION 7
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -22,6 +23,11 @@
 // and (once an address) by its address alone.
 #define PS_SERVICE_INDEX_SLOTS(services) ((services)*8)
 #define PS_SERVICE_PROBES 8  // where one may stand, from its hash on
+#define PS_EARLIER_TABLES 6  // at most, that a service keeps beside its lookup table
+// Places of lookup tables, and from which one on clients are known by them.
+#define PS_LOOKUP_TABLES(services, affinity_tables) \
+  (PS_FIRST_AFFINITY_TABLE(services) + (affinity_tables))
+#define PS_FIRST_AFFINITY_TABLE(services) ((services)*2)
 
 struct ps_control {
   __u32 layout_version;
@@ -30,7 +36,9 @@ struct ps_control {
   __u32 max_services;
   __u32 max_backends;
   __u32 workers;
-  __u32 reserved[10];
+  __u32 affinity_tables;
+  __u32 affinity_entries;
+  __u32 reserved[8];
 };
 PS_SIZE_IS(struct ps_control, 64);
 
@@ -82,15 +90,19 @@ enum ps_mode {
 
 struct ps_service {
   struct ps_address vip;
-  struct ps_address client_mask;  // the part of a client's address that is hashed
-  struct ps_be16 port;            // with family and protocol, one word: ps_port_key
-  __u8 family;                    // enum ps_family; 0: no entry
-  __u8 protocol;                  // enum ps_protocol
-  __u8 lookup_table;              // which of its pair: 0 or 1
-  __u8 mode;                      // enum ps_mode
-  __u8 has_flows;                 // its mode has, or one that it was in before
-  __u8 hashes_port;               // the client's, beside its address
-  __u8 reserved[24];
+  struct ps_address client_mask;     // the part of a client's address that is hashed
+  struct ps_be16 port;               // with family and protocol, one word: ps_port_key
+  __u8 family;                       // enum ps_family; 0: no entry
+  __u8 protocol;                     // enum ps_protocol
+  __u16 lookup_table;                // its place
+  __u8 mode;                         // enum ps_mode
+  __u8 has_flows;                    // its mode has, or one that it was in before
+  __u8 hashes_port;                  // the client's, beside its address
+  __u8 epoch_shift;                  // an epoch of its known clients is 2^this ticks
+  __u16 earlier[PS_EARLIER_TABLES];  // lookup tables before, oldest first; 0: no more
+  __u8 reserved[2];
+  __u32 affinity_ticks;  // for how long a client keeps its backend without a packet; 0: no affinity
+  __u8 reserved_too[4];
 };
 PS_SIZE_IS(struct ps_service, 64);
 
@@ -108,12 +120,48 @@ struct ps_backend {
 };
 PS_SIZE_IS(struct ps_backend, 64);
 
-// Slot to backend id; 0: nobody.
+// Slot to backend id; 0: nobody. With PS_CONTESTED there may be clients of the slot who keep
+// another backend (affinity.h).
+#define PS_CONTESTED 0x8000u
+
 struct ps_lookup_table {
   __u16 slots[PS_LOOKUP_SLOTS];
   __u16 reserved[3];
 };
 PS_SIZE_IS(struct ps_lookup_table, 131080);
+
+// Of one lookup table's slot: the clients that were seen while it was in use, a bit each, in the
+// last two epochs. A cache line.
+#define PS_KNOWN_WORDS 7
+#define PS_KNOWN_BITS (PS_KNOWN_WORDS * 32)
+
+struct ps_known_epoch {
+  __u32 epoch;  // which one; bits of an older one are of nobody
+  __u32 bits[PS_KNOWN_WORDS];
+};
+
+struct ps_known_clients {
+  struct ps_known_epoch epoch[2];  // [its number's lowest bit]
+};
+PS_SIZE_IS(struct ps_known_clients, 64);
+
+// A client that keeps its backend although its slot leads to another one. `word` changes by
+// compare-and-swap only: bits 0 to 31 the tick until which it is valid, 32 to 47 the backend (0:
+// being written), 48 to 63 the service.
+struct ps_affinity {
+  __u64 client;  // ps_affinity_key
+  __u64 word;
+};
+
+#define PS_AFFINITY_WAYS 4
+
+struct ps_affinity_set {
+  struct ps_affinity way[PS_AFFINITY_WAYS];
+};
+PS_SIZE_IS(struct ps_affinity_set, 64);
+
+// A quarter stays free, so that each of `entries` clients finds a place in one of two sets.
+#define PS_AFFINITY_SETS(entries) ((entries) / 12 * 4 + 4)
 
 // One flow, both directions. `word` is the entry's life and changes by compare-and-swap only:
 // bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 55 the place

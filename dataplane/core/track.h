@@ -2,6 +2,7 @@
 // From a packet to its flow: the one it belongs to, or the one it begins.
 #pragma once
 
+#include "dataplane/core/affinity.h"
 #include "dataplane/core/flow_create.h"
 #include "dataplane/core/match.h"
 
@@ -54,13 +55,33 @@ struct ps_meeting {
   const struct ps_backend *backend;
 };
 
-PS_INLINE void ps_go_on(const struct ps_frame *frame, const struct ps_packet *packet,
-                        const struct ps_route *route, const struct ps_known_flow *known,
-                        const struct ps_meeting *met) {
+// The backend that its address selects. `is_seen`: affinity takes note of the client.
+PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables, const struct ps_frame *frame,
+                                  int family, const struct ps_packet *packet,
+                                  const struct ps_route *route, int is_seen) {
+  struct ps_client client = {};
+  ps_set_address(family, &client.address, packet->source);
+  client.port = packet->udp->source_port;
+  client.service = route->service_id;
+  client.generation = route->generation;
+  client.now = frame->now_ticks;
+  client.is_seen = (__u8)is_seen;
+  return (__u16)ps_select(tables, route->settings, route->service, &client);
+}
+
+// Once every two seconds, for a flow that is not idle. Only a client whose flow is established is
+// taken note of: forged sources have none.
+PS_INLINE void ps_go_on(const struct ps_tables *tables, const struct ps_frame *frame, int family,
+                        const struct ps_packet *packet, const struct ps_route *route,
+                        const struct ps_known_flow *known, const struct ps_meeting *met) {
   ps_follow_client(met->flow, ps_client_hop(packet, route->interface));
   const __u64 word = ps_flow_update(met->flow, met->word, frame->now_ticks, 1, packet->tcp_flags,
                                     ps_confirms(packet, met->flow));
-  ps_index_note(known, ps_is_plain(packet) && ps_flow_state(word) == PS_FLOW_ESTABLISHED);
+  const int is_established = ps_flow_state(word) == PS_FLOW_ESTABLISHED;
+  ps_index_note(known, ps_is_plain(packet) && is_established);
+  if (is_established && route->service->affinity_ticks) {
+    ps_select_backend(tables, frame, family, packet, route, 1);
+  }
 }
 
 // A client opens what it has: closing, it begins anew; half-open, its SYN came again. A datagram
@@ -121,9 +142,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
                                                   const struct ps_meeting *met,
                                                   struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
-  const __u16 selected =
-      ps_select_backend(tables, settings, family, route->service_id, route->service, packet->source,
-                        packet->udp->source_port);
+  const int is_seen = packet->protocol == PS_UDP || !ps_is_opening(packet);
+  const __u16 selected = ps_select_backend(tables, frame, family, packet, route, is_seen);
   const int stays = met->flow && selected == ps_onward_backend(known->onward);
   if (met->flow && !stays) ps_free_flow(met->flow, met->word);
   if (!selected) return PS_REASON_no_backend;
@@ -166,7 +186,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_meet_flow(const struct ps_tables *tables
                                 known->onward, frame->now_ticks, &met.word);
   }
   if (met.flow && met.backend && !ps_may_move(packet, met.backend, met.word)) {
-    ps_go_on(frame, packet, route, known, &met);
+    ps_go_on(tables, frame, family, packet, route, known, &met);
     const struct ps_known_flow in_memory = *known;  // only here, not for every packet
     ps_index_keep_spilled(tables, route->settings, family, &in_memory);
     return PS_REASON_NONE;

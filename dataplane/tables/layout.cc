@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <new>
 
 namespace penstock {
@@ -43,7 +44,11 @@ std::vector<TableLayout> table_layouts(const TableSizes& sizes, uint32_t workers
                                         PS_GENERATIONS * PS_SERVICE_INDEX_SLOTS(services) / 4),
       layout<&ps_tables::services>("services", PS_GENERATIONS * services),
       layout<&ps_tables::backends>("backends", PS_GENERATIONS * backends),
-      layout<&ps_tables::lookup_tables>("lookup_tables", 2 * services),
+      layout<&ps_tables::lookup_tables>("lookup_tables",
+                                        PS_LOOKUP_TABLES(services, sizes.affinity_tables)),
+      layout<&ps_tables::known_clients>("known_clients",
+                                        std::max(1u, sizes.affinity_tables * PS_LOOKUP_SLOTS)),
+      layout<&ps_tables::affinities>("affinities", PS_AFFINITY_SETS(sizes.affinity_entries)),
       layout<&ps_tables::flow_index4>("flow_index4", PS_INDEX_SETS(entries)),
       layout<&ps_tables::flow_index6>("flow_index6", PS_INDEX_SETS(entries)),
       layout<&ps_tables::flows4>("flows4", PS_FLOW_SETS(entries)),
@@ -58,6 +63,8 @@ ps_tables unplaced_tables(const TableSizes& sizes, uint32_t workers) {
   ps_tables tables{};
   tables.max_services = sizes.max_services;
   tables.max_backends = sizes.max_backends;
+  tables.affinity_tables = sizes.affinity_tables;
+  tables.affinity_sets = PS_AFFINITY_SETS(sizes.affinity_entries);
   tables.index_sets = PS_INDEX_SETS(sizes.flow_table_entries);
   tables.flow_sets = PS_FLOW_SETS(sizes.flow_table_entries);
   tables.workers = workers;
@@ -71,6 +78,8 @@ void initialise_control(const ps_tables& tables, const TableSizes& sizes) {
   control.max_services = sizes.max_services;
   control.max_backends = sizes.max_backends;
   control.workers = tables.workers;
+  control.affinity_tables = sizes.affinity_tables;
+  control.affinity_entries = sizes.affinity_entries;
   *tables.control = control;
 }
 
@@ -84,6 +93,8 @@ Result<void> check_control(const ps_control& control, const TableSizes& sizes, u
   auto result = same("flow_table_entries", control.flow_table_entries, sizes.flow_table_entries);
   if (result) result = same("max_services", control.max_services, sizes.max_services);
   if (result) result = same("max_backends", control.max_backends, sizes.max_backends);
+  if (result) result = same("affinity_tables", control.affinity_tables, sizes.affinity_tables);
+  if (result) result = same("affinity_entries", control.affinity_entries, sizes.affinity_entries);
   if (result) result = same("processors", control.workers, workers);
   return result;
 }

@@ -11,11 +11,13 @@
 // tables/layout.h).
 struct ps_tables {
   struct ps_control* control;
-  struct ps_settings* settings;           // [generation]
-  __u64* service_index;                   // [generation][slot / 4], four 16-bit ids each
-  struct ps_service* services;            // [generation][max_services]
-  struct ps_backend* backends;            // [generation][max_backends]
-  struct ps_lookup_table* lookup_tables;  // [max_services][2]
+  struct ps_settings* settings;            // [generation]
+  __u64* service_index;                    // [generation][slot / 4], four 16-bit ids each
+  struct ps_service* services;             // [generation][max_services]
+  struct ps_backend* backends;             // [generation][max_backends]
+  struct ps_lookup_table* lookup_tables;   // [PS_LOOKUP_TABLES]
+  struct ps_known_clients* known_clients;  // [affinity_tables][PS_LOOKUP_SLOTS]
+  struct ps_affinity_set* affinities;
   struct ps_index_set4* flow_index4;
   struct ps_index_set6* flow_index6;
   struct ps_flow_set4* flows4;
@@ -26,6 +28,8 @@ struct ps_tables {
   // Copies of what control says: read for every packet.
   __u32 max_services;
   __u32 max_backends;
+  __u32 affinity_tables;
+  __u32 affinity_sets;
   __u32 index_sets;
   __u32 flow_sets;
   __u32 workers;
@@ -61,10 +65,24 @@ PS_INLINE struct ps_backend* ps_backend_at(const struct ps_tables* tables, __u32
   return tables->backends + generation * tables->max_backends + id;
 }
 
-PS_INLINE struct ps_lookup_table* ps_lookup_table_at(const struct ps_tables* tables, __u32 service,
-                                                     __u32 which) {
-  if (service >= tables->max_services) return nullptr;
-  return tables->lookup_tables + service * 2 + which;
+PS_INLINE struct ps_lookup_table* ps_lookup_table_at(const struct ps_tables* tables, __u32 place) {
+  if (place >= PS_LOOKUP_TABLES(tables->max_services, tables->affinity_tables)) return nullptr;
+  return tables->lookup_tables + place;
+}
+
+PS_INLINE struct ps_known_clients* ps_known_clients_at(const struct ps_tables* tables, __u32 place,
+                                                       __u32 slot) {
+  const __u32 table = place - PS_FIRST_AFFINITY_TABLE(tables->max_services);
+  if (table >= tables->affinity_tables || slot >= PS_LOOKUP_SLOTS) return nullptr;
+  return tables->known_clients + static_cast<__u64>(table) * PS_LOOKUP_SLOTS + slot;
+}
+
+PS_INLINE __u32 ps_affinity_sets(const struct ps_tables* tables) {
+  return tables->affinity_sets;
+}
+
+PS_INLINE struct ps_affinity_set* ps_affinity_set_at(const struct ps_tables* tables, __u32 set) {
+  return set < tables->affinity_sets ? tables->affinities + set : nullptr;
 }
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables* tables) {

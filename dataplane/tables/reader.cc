@@ -90,19 +90,31 @@ FlowSnapshot read_flows(const ps_tables& tables, uint32_t now_ticks) {
   return snapshot;
 }
 
-Explanation explain_client(const ps_tables& tables, ServiceId id, const Endpoint& client) {
+Explanation explain_client(const ps_tables& tables, ServiceId id, const Endpoint& client,
+                           uint32_t now_ticks) {
   Explanation explanation;
   const uint32_t generation = tables.control->generation & 1;
   const struct ps_service* service = ps_service_at(&tables, generation, id);
   const int family = family_number(client.address);
   if (!service || service->family != family) return explanation;
-  const ps_address address = to_wire(client.address);
-  const ps_be16 port = ps_wire16(client.port);
-  const ps_settings& settings = published_settings(tables);
-  explanation.client_hash = ps_client_hash(&settings, family, service, &address, port);
-  explanation.slot = ps_lookup_slot(explanation.client_hash);
-  explanation.backend = ps_select_backend(&tables, &settings, family, id, service, &address, port);
+  ps_client asked{};
+  asked.address = to_wire(client.address);
+  asked.port = ps_wire16(client.port);
+  asked.service = id;
+  asked.generation = generation;
+  asked.now = now_ticks;
+  explanation.backend =
+      static_cast<BackendId>(ps_select(&tables, &published_settings(tables), service, &asked));
+  explanation.selected = asked.selected;
+  explanation.client_hash = asked.hash;
+  explanation.slot = asked.slot;
   return explanation;
+}
+
+LookupTable read_lookup_table(const ps_tables& tables, LookupTableId id) {
+  const ps_lookup_table* table = ps_lookup_table_at(&tables, id);
+  if (!table) return LookupTable(kLookupTableSlots, 0);
+  return {table->slots, table->slots + PS_LOOKUP_SLOTS};
 }
 
 }  // namespace penstock

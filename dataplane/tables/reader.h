@@ -14,7 +14,10 @@ CounterSnapshot read_counters(const ps_tables& tables);
 FlowSnapshot read_flows(const ps_tables& tables, uint32_t now_ticks);
 
 // By the core's own functions over the published generation. A service that is not there: backend
-// 0.
-Explanation explain_client(const ps_tables& tables, ServiceId service, const Endpoint& client);
+// 0. now_ticks as above.
+Explanation explain_client(const ps_tables& tables, ServiceId service, const Endpoint& client,
+                           uint32_t now_ticks);
+
+LookupTable read_lookup_table(const ps_tables& tables, LookupTableId id);
 
 }  // namespace penstock

@@ -15,6 +15,9 @@
 namespace penstock {
 namespace {
 
+static_assert(kContested == PS_CONTESTED && kMaxEarlierTables == PS_EARLIER_TABLES);
+static_assert(own_lookup_table(1, 0) == PS_FIRST_AFFINITY_TABLE(1));
+
 using std::chrono::milliseconds;
 
 // Rounded up: a flow lives at least as long as its timeout says.
@@ -110,6 +113,9 @@ ps_service to_table(const ServiceEntry& from) {
   to.mode = static_cast<uint8_t>(from.mode);
   to.has_flows = from.has_flows;
   to.hashes_port = from.hashes_port;
+  to.affinity_ticks = ticks(from.affinity_idle);
+  to.epoch_shift = static_cast<uint8_t>(std::bit_width(std::max(to.affinity_ticks, 1u) - 1));
+  std::copy(from.earlier.begin(), from.earlier.end(), to.earlier);
   return to;
 }
 
@@ -122,6 +128,10 @@ ServiceEntry from_table(const ps_service& from) {
   to.has_flows = from.has_flows;
   to.hashes_port = from.hashes_port;
   to.lookup_table = from.lookup_table;
+  to.affinity_idle = std::chrono::floor<std::chrono::seconds>(from_ticks(from.affinity_ticks));
+  for (const uint16_t place : from.earlier) {
+    if (place) to.earlier.push_back(place);
+  }
   return to;
 }
 
@@ -194,6 +204,7 @@ Result<void> write_service_index(const ps_tables& tables, uint32_t generation,
 
 Result<void> check_fits(const ps_tables& tables, const Delta& delta) {
   const auto& [settings, services, backends] = delta.next;
+  const uint32_t places = PS_LOOKUP_TABLES(tables.max_services, tables.affinity_tables);
   const auto ipv4 = std::count_if(settings.snat_addresses.begin(), settings.snat_addresses.end(),
                                   [](const IpAddress& address) { return address.is_ipv4(); });
   const auto ipv6 = std::ssize(settings.snat_addresses) - ipv4;
@@ -201,11 +212,40 @@ Result<void> check_fits(const ps_tables& tables, const Delta& delta) {
       ipv4 <= PS_MAX_SNAT_ADDRESSES && ipv6 <= PS_MAX_SNAT_ADDRESSES &&
       (services.empty() || services.rbegin()->first < tables.max_services) &&
       (backends.empty() || backends.rbegin()->first < tables.max_backends) &&
+      std::all_of(services.begin(), services.end(),
+                  [&](const auto& service) {
+                    return service.second.lookup_table < places &&
+                           service.second.earlier.size() <= kMaxEarlierTables;
+                  }) &&
       std::all_of(delta.lookup_tables.begin(), delta.lookup_tables.end(), [&](const auto& table) {
-        return services.contains(table.first) && table.second.size() == kLookupTableSlots;
+        return table.first < places && table.second.size() == kLookupTableSlots;
       });
   if (fits) return {};
   return fail(ErrorKind::kInvalid, "the plan does not fit the tables");
+}
+
+// Whether an entry is of one of them.
+bool is_released(const Delta& delta, uint64_t word) {
+  return delta.released.contains({ps_affinity_service(word), ps_affinity_backend(word)});
+}
+
+void release(const ps_tables& tables, const Delta& delta) {
+  for (uint32_t set = 0; set < tables.affinity_sets; set++) {
+    for (ps_affinity& entry : tables.affinities[set].way) {
+      const uint64_t word = ps_flow_load(&entry.word);
+      if (is_released(delta, word)) __sync_val_compare_and_swap(&entry.word, word, 0);
+    }
+  }
+}
+
+void write_lookup_tables(const ps_tables& tables, const Delta& delta) {
+  for (const LookupTableId id : delta.begun) {
+    ps_known_clients* known = ps_known_clients_at(&tables, id, 0);
+    if (known) std::memset(known, 0, PS_LOOKUP_SLOTS * sizeof *known);
+  }
+  for (const auto& [id, slots] : delta.lookup_tables) {
+    std::copy(slots.begin(), slots.end(), ps_lookup_table_at(&tables, id)->slots);
+  }
 }
 
 }  // namespace
@@ -248,11 +288,12 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
   for (const auto& [id, backend] : delta.next.backends) {
     *ps_backend_at(&tables_, generation, id) = to_table(backend);
   }
-  for (const auto& [id, slots] : delta.lookup_tables) {
-    const uint8_t which = delta.next.services.at(id).lookup_table & 1;
-    std::copy(slots.begin(), slots.end(), ps_lookup_table_at(&tables_, id, which)->slots);
-  }
+  write_lookup_tables(tables_, delta);
   __atomic_store_n(&tables_.control->generation, generation, __ATOMIC_RELEASE);
+  if (delta.released.empty()) return {};
+  // Packets by the state before may still take an entry; then no more.
+  if (auto unread = wait_for_readers_(); !unread) return unread;
+  release(tables_, delta);
   return {};
 }
 

@@ -24,6 +24,8 @@ void size_constants(ReadOnlyData& rodata, const TableSizes& sizes) {
   const ps_tables numbers = unplaced_tables(sizes, 1);
   rodata.max_services = numbers.max_services;
   rodata.max_backends = numbers.max_backends;
+  rodata.affinity_tables = numbers.affinity_tables;
+  rodata.affinity_sets = numbers.affinity_sets;
   rodata.index_sets = numbers.index_sets;
   rodata.flow_sets = numbers.flow_sets;
   rodata.jiffy_ns = jiffy_ns();

@@ -16,6 +16,7 @@
 
 #include <cerrno>
 
+#include "dataplane/tables/affinity_reader.h"
 #include "dataplane/tables/layout.h"
 #include "dataplane/tables/reader.h"
 #include "dataplane/tables/writer.h"
@@ -138,7 +139,13 @@ class XdpDataplane : public Dataplane {
   CounterSnapshot counters() const override { return read_counters(tables_.tables()); }
   FlowSnapshot flows() const override { return read_flows(tables_.tables(), now_ticks()); }
   Explanation explain(ServiceId service, const Endpoint& client) const override {
-    return explain_client(tables_.tables(), service, client);
+    return explain_client(tables_.tables(), service, client, now_ticks());
+  }
+  AffinitySnapshot affinity() const override {
+    return read_affinity(tables_.tables(), now_ticks());
+  }
+  LookupTable lookup_table(LookupTableId id) const override {
+    return read_lookup_table(tables_.tables(), id);
   }
   DataplaneStatus status() const override { return status_; }
   Result<void> remove() override { return pins_.remove(); }

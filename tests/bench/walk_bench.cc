@@ -139,9 +139,10 @@ void Bench::configure(bool with_flowless) {
   for (const auto& [port, mode] : kPorts) {
     if (mode != Mode::kNat && !with_flowless) continue;
     const auto id = static_cast<ServiceId>(mode) + 1;
-    delta.next.services[static_cast<ServiceId>(id)] = {Protocol::kTcp, {vip(family), port}, bits, 0,
-                                                       mode,           mode == Mode::kNat};
-    LookupTable& slots = delta.lookup_tables[static_cast<ServiceId>(id)];
+    const LookupTableId place = own_lookup_table(static_cast<ServiceId>(id), 0);
+    delta.next.services[static_cast<ServiceId>(id)] = {
+        Protocol::kTcp, {vip(family), port}, bits, place, mode, mode == Mode::kNat};
+    LookupTable& slots = delta.lookup_tables[place];
     for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
       slots.push_back(static_cast<BackendId>(slot % kBackends + 1));
     }

@@ -112,8 +112,11 @@ class Player {
       : executor_(executor), writer_(executor.tables(), [] { return Result<void>{}; }) {}
 
   void configure(const Configuration& configuration) {
-    Delta delta{configuration.state, configuration.lookup_tables};
-    for (auto& [id, service] : delta.next.services) service.lookup_table = lookup_table_;
+    Delta delta{configuration.state, {}, {}, {}};
+    for (auto& [id, service] : delta.next.services) {
+      service.lookup_table = own_lookup_table(id, lookup_table_);
+      delta.lookup_tables[service.lookup_table] = configuration.lookup_tables.at(id);
+    }
     lookup_table_ ^= 1;
     settings_ = configuration.state.settings;
     const auto applied = writer_.apply(delta, configuration.interfaces);

@@ -71,7 +71,7 @@ snat_addresses = ["10.0.0.254", "2001:db8::254"]
 snat_ports = "20000-20000"
 flow_table_entries = 1_024
 max_services = 2
-max_backends = 65535
+max_backends = 32767
 pin_path = "/run/bpf/penstock"
 [dataplane.flow_timeouts]
 tcp_half_open = "500ms"
@@ -92,7 +92,7 @@ state_directory = "/var/lib/p"
   EXPECT_EQ(dataplane.snat_ports, (PortRange{20000, 20000}));
   EXPECT_EQ(dataplane.flow_table_entries, 1024u);
   EXPECT_EQ(dataplane.max_services, 2u);
-  EXPECT_EQ(dataplane.max_backends, 65535u);
+  EXPECT_EQ(dataplane.max_backends, 32767u);
   EXPECT_EQ(dataplane.pin_path, "/run/bpf/penstock");
   EXPECT_EQ(dataplane.flow_timeouts, (FlowTimeouts{.tcp_half_open = milliseconds(500),
                                                    .tcp_established = minutes(120),
@@ -170,7 +170,8 @@ TEST(Config, AllowsAServiceWithoutBackendsAndOneNameInTwoServices) {
 TEST(Config, SaysWhereAFaultIsWhatWasFoundAndWhatIsAccepted) {
   EXPECT_THAT(faults(kDataplane + kService + "[service.health]\ninterval = \"2\"\n"),
               ElementsAre("edge.toml:8:12: service.health.interval: found \"2\", expected a "
-                          "duration such as \"500ms\", \"2s\", \"5m\" or \"2h\""));
+                          "duration such as \"500ms\", \"2s\", \"5m\" or \"2h\", at most "
+                          "a year"));
 }
 
 TEST(Config, NamesTheKeyThatAnUnknownOneMayHaveMeant) {
@@ -205,7 +206,7 @@ TEST(Config, RefusesValuesOfAnotherKind) {
 TEST(Config, RefusesNumbersOutOfTheirRange) {
   EXPECT_THAT(fault_in_dataplane("flow_table_entries = 1023\n"), HasSubstr("1024 to 16777216"));
   EXPECT_THAT(fault_in_dataplane("flow_table_entries = 16777217\n"), HasSubstr("found 16777217"));
-  EXPECT_THAT(fault_in_dataplane("max_backends = 65536\n"), HasSubstr("2 to 65535"));
+  EXPECT_THAT(fault_in_dataplane("max_backends = 32768\n"), HasSubstr("2 to 32767"));
   EXPECT_THAT(fault_in_service("client_prefix = { ipv4 = 33 }\n"), HasSubstr("1 to 32"));
   EXPECT_THAT(fault_in_service("client_prefix = { ipv6 = 0 }\n"), HasSubstr("1 to 128"));
   EXPECT_THAT(fault_in_service("[[service.backend]]\naddress = \"10.0.0.1:80\"\nweight = 1001\n"),

@@ -70,7 +70,7 @@ class Answers : public ControlWorld {
   // A client whose slot, its last byte (control_world.h), belongs to the backend.
   std::string client_of(const std::string& name) {
     const auto id = daemon_->plan().backend_ids.at({"web", name});
-    const auto& table = tables_.lookup_tables.at(1);
+    const auto& table = tables_.table_of(1);
     const auto slot = std::find(table.begin(), table.begin() + 256, id) - table.begin();
     return "198.18.0." + std::to_string(slot);
   }

@@ -22,8 +22,13 @@ namespace penstock {
 // What a dataplane remembers. It outlives the daemon, as pinned tables do.
 struct RememberedTables {
   ForwardingState state;
-  std::map<ServiceId, LookupTable> lookup_tables;
+  std::map<LookupTableId, LookupTable> lookup_tables;
   FlowSnapshot flows;
+  AffinitySnapshot affinity;
+
+  const LookupTable& table_of(ServiceId service) const {
+    return lookup_tables.at(state.services.at(service).lookup_table);
+  }
   std::optional<Error> refusal;  // what apply() answers
   int applied = 0;
   bool removed = false;
@@ -46,8 +51,11 @@ class RememberingDataplane : public Dataplane {
   // The client's last byte is its slot.
   Explanation explain(ServiceId service, const Endpoint& client) const override {
     const uint32_t slot = client.address.bytes[client.address.is_ipv4() ? 3 : 15];
-    return {0x1234, slot, tables_.lookup_tables.at(service)[slot]};
+    const BackendId backend = tables_.table_of(service)[slot];
+    return {0x1234, slot, backend, backend};
   }
+  AffinitySnapshot affinity() const override { return tables_.affinity; }
+  LookupTable lookup_table(LookupTableId id) const override { return tables_.lookup_tables.at(id); }
   DataplaneStatus status() const override {
     return {"remembering", {{"ps0", "generic", "it only remembers"}}, false};
   }
@@ -136,7 +144,7 @@ backend = [
   // How many slots of the service's table each backend holds, by name.
   std::map<std::string, uint32_t> slots(const std::string& service = "web") const {
     std::map<std::string, uint32_t> held;
-    const auto& table = tables_.lookup_tables.at(daemon_->plan().service_ids.at(service));
+    const auto& table = tables_.table_of(daemon_->plan().service_ids.at(service));
     for (const auto& [name, id] : daemon_->plan().backend_ids) {
       if (name.first != service) continue;
       held[name.second] = static_cast<uint32_t>(std::count(table.begin(), table.end(), id));

@@ -123,7 +123,7 @@ std::string bracketed(Family family, const std::string& address, uint32_t port) 
 void add_service(ForwardingState& state, Family family, Protocol protocol, uint32_t backends) {
   const ServiceId id = CoreWorld::service_id(family, protocol);
   const uint8_t bits = family == Family::kIpv4 ? 32 : 128;
-  state.services[id] = {protocol, CoreWorld::vip(family, protocol), bits, 0};
+  state.services[id] = {protocol, CoreWorld::vip(family, protocol), bits, own_lookup_table(id, 0)};
   for (uint32_t n = 0; n < backends; n++) {
     BackendEntry entry;
     entry.protocol = protocol;
@@ -310,8 +310,9 @@ uint32_t CoreWorld::state_of(const Endpoint& client, Protocol protocol) const {
 void CoreWorld::publish(ServiceId dealt, const std::vector<BackendId>& takers) {
   Delta delta;
   if (dealt) {
-    state.services[dealt].lookup_table ^= 1;
-    delta.lookup_tables[dealt] = dealt_over(takers);
+    ServiceEntry& service = state.services[dealt];
+    service.lookup_table ^= 1;
+    delta.lookup_tables[service.lookup_table] = dealt_over(takers);
   }
   delta.next = state;
   if (auto applied = writer_.apply(delta, kInterfaces); !applied) {

@@ -103,7 +103,7 @@ TEST_F(TheDaemon, KeepsWhatItAdoptedUntilItKnowsMore) {
   EXPECT_EQ(tables_.applied, 0);
   ASSERT_TRUE(wait_for([&] { return tables_.applied > 0; }));
   EXPECT_EQ(tables_.state.backends, before.state.backends);
-  EXPECT_EQ(tables_.lookup_tables, before.lookup_tables);
+  EXPECT_EQ(tables_.table_of(1), before.table_of(1));
 }
 
 TEST_F(TheDaemon, GivesABackendThatIsDownNoClients) {

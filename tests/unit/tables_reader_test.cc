@@ -115,7 +115,7 @@ TEST_P(TableReading, ExplainsWhereARandomClientReallyGoes) {
     for (size_t i = 0; i < (GetParam() == Family::kIpv4 ? 4 : 16); i++) {
       each.address.bytes[i] = static_cast<uint8_t>(random());
     }
-    const Explanation explained = explain_client(world_.tables(), tcp(), each);
+    const Explanation explained = explain_client(world_.tables(), tcp(), each, world_.now_ticks);
     const Sent sent = world_.from_client(each, kSyn);
     ASSERT_TRUE(sent.forwarded());
     ASSERT_EQ(sent.packet.destination, world_.state.backends.at(explained.backend).endpoint);
@@ -130,7 +130,7 @@ TEST_P(TableReading, ExplainsAFlowByItsPortWhereThePortIsHashed) {
   for (uint16_t port = 40000; port < 40100; port++) {
     Endpoint each = client(1);
     each.port = port;
-    const Explanation explained = explain_client(world_.tables(), tcp(), each);
+    const Explanation explained = explain_client(world_.tables(), tcp(), each, world_.now_ticks);
     const Sent sent = world_.from_client(each, kSyn);
     ASSERT_TRUE(sent.forwarded());
     ASSERT_EQ(sent.packet.destination, world_.state.backends.at(explained.backend).endpoint);
@@ -142,22 +142,25 @@ TEST_P(TableReading, ExplainsAFlowByItsPortWhereThePortIsHashed) {
 TEST_P(TableReading, ExplainsClientsOfOnePrefixAlike) {
   world_.state.services[tcp()].client_prefix_bits = GetParam() == Family::kIpv4 ? 24 : 64;
   world_.publish();
-  const Explanation first = explain_client(world_.tables(), tcp(), client(1));
-  const Explanation same = explain_client(world_.tables(), tcp(), client(250));
+  const Explanation first = explain_client(world_.tables(), tcp(), client(1), world_.now_ticks);
+  const Explanation same = explain_client(world_.tables(), tcp(), client(250), world_.now_ticks);
   EXPECT_EQ(first.client_hash, same.client_hash);
   EXPECT_EQ(first.backend, same.backend);
   IpAddress outside = client(1).address;
   outside.bytes[GetParam() == Family::kIpv4 ? 2 : 7] ^= 1;
-  EXPECT_NE(explain_client(world_.tables(), tcp(), {outside, 0}).client_hash, first.client_hash);
+  EXPECT_NE(explain_client(world_.tables(), tcp(), {outside, 0}, world_.now_ticks).client_hash,
+            first.client_hash);
 }
 
 TEST_P(TableReading, ExplainsNothingOfWhatIsNotThere) {
   const Family other = GetParam() == Family::kIpv4 ? Family::kIpv6 : Family::kIpv4;
-  EXPECT_EQ(explain_client(world_.tables(), 7, client(1)).backend, 0);
-  EXPECT_EQ(explain_client(world_.tables(), 60000, client(1)).backend, 0);
-  EXPECT_EQ(explain_client(world_.tables(), tcp(), CoreWorld::client(other, 1)).backend, 0);
+  EXPECT_EQ(explain_client(world_.tables(), 7, client(1), world_.now_ticks).backend, 0);
+  EXPECT_EQ(explain_client(world_.tables(), 60000, client(1), world_.now_ticks).backend, 0);
+  EXPECT_EQ(
+      explain_client(world_.tables(), tcp(), CoreWorld::client(other, 1), world_.now_ticks).backend,
+      0);
   world_.publish(tcp(), {});
-  EXPECT_EQ(explain_client(world_.tables(), tcp(), client(1)).backend, 0);
+  EXPECT_EQ(explain_client(world_.tables(), tcp(), client(1), world_.now_ticks).backend, 0);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr TableSizes kSizes{1024, 8, 32};
+constexpr TableSizes kSizes{1024, 8, 32, 2, 64};
 
 class TableWriting : public ::testing::Test {
  protected:
@@ -153,7 +153,7 @@ TEST_F(TableWriting, OfWhatDoesNotFitChangesNothing) {
     EXPECT_EQ(generation(), 1u);
     EXPECT_EQ(waits_, 1);
   };
-  Delta delta{full_state(), {}};
+  Delta delta{full_state(), {}, {}, {}};
   delta.next.services[8] = delta.next.services[1];
   expect_refused(delta);
   delta.next = full_state();
@@ -163,7 +163,7 @@ TEST_F(TableWriting, OfWhatDoesNotFitChangesNothing) {
   delta.lookup_tables[1] = LookupTable(kLookupTableSlots - 1, 1);
   expect_refused(delta);
   delta.lookup_tables.clear();
-  delta.lookup_tables[3] = LookupTable(kLookupTableSlots, 1);  // of no service
+  delta.lookup_tables[18] = LookupTable(kLookupTableSlots, 1);  // behind the last
   expect_refused(delta);
   delta.lookup_tables.clear();
   for (int i = 0; i < PS_MAX_SNAT_ADDRESSES + 1; i++) {
@@ -174,16 +174,16 @@ TEST_F(TableWriting, OfWhatDoesNotFitChangesNothing) {
 
 TEST_F(TableWriting, PutsALookupTableWhereItsServiceLooks) {
   ForwardingState state = full_state();
-  Delta delta{state, {}};
-  delta.lookup_tables[1] = LookupTable(kLookupTableSlots, 1);
-  delta.lookup_tables[7] = LookupTable(kLookupTableSlots, 31);
+  Delta delta{state, {}, {}, {}};
+  delta.lookup_tables[own_lookup_table(1, 0)] = LookupTable(kLookupTableSlots, 1);
+  delta.lookup_tables[own_lookup_table(7, 1)] = LookupTable(kLookupTableSlots, 31);
   ASSERT_TRUE(writer_.apply(delta, kInterfaces));
   const ps_tables& tables = memory_.tables();
   const uint32_t last = kLookupTableSlots - 1;
-  EXPECT_EQ(ps_lookup_table_at(&tables, 1, 0)->slots[last], 1);
-  EXPECT_EQ(ps_lookup_table_at(&tables, 1, 1)->slots[last], 0);
-  EXPECT_EQ(ps_lookup_table_at(&tables, 7, 0)->slots[last], 0);
-  EXPECT_EQ(ps_lookup_table_at(&tables, 7, 1)->slots[last], 31);
+  EXPECT_EQ(ps_lookup_table_at(&tables, 2)->slots[last], 1);
+  EXPECT_EQ(ps_lookup_table_at(&tables, 3)->slots[last], 0);
+  EXPECT_EQ(ps_lookup_table_at(&tables, 14)->slots[last], 0);
+  EXPECT_EQ(ps_lookup_table_at(&tables, 15)->slots[last], 31);
 }
 
 // VIPs as operators number them: one address with many ports, and many addresses with one port.

@@ -57,9 +57,10 @@ class XdpDataplane : public ::testing::Test {
     delta.next.settings.snat_addresses = {*IpAddress::parse("192.0.2.254")};
     delta.next.settings.snat_port_first = 20000;
     delta.next.settings.snat_port_last = 20999;
-    delta.next.services[1] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:80"), 32, 0};
+    delta.next.services[1] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:80"), 32,
+                              own_lookup_table(1, 0)};
     delta.next.backends[1].endpoint = *Endpoint::parse("192.0.2.1:3000");
-    delta.lookup_tables[1] = LookupTable(kLookupTableSlots, 1);
+    delta.lookup_tables[own_lookup_table(1, 0)] = LookupTable(kLookupTableSlots, 1);
     return delta;
   }
 
