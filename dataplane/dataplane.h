@@ -117,8 +117,9 @@ struct AffinitySnapshot {
   std::map<ServiceId, std::map<BackendId, uint64_t>> kept;
   std::map<ServiceId, std::map<BackendId, uint64_t>> unseen;
   std::map<ServiceId, std::set<uint32_t>> kept_slots;  // where the entries' clients are
-  std::set<LookupTableId> remembering;                 // earlier tables that know somebody
-  uint64_t entries = 0;                                // in use
+  // Earlier tables that know somebody: how many that were not seen since.
+  std::map<LookupTableId, uint64_t> remembering;
+  uint64_t entries = 0;  // in use
   uint64_t capacity = 0;
 };
 

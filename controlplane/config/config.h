@@ -103,7 +103,7 @@ struct DataplaneConfig {
   uint32_t flow_table_entries = 1'048'576;  // for each family
   uint32_t max_services = 64;
   uint32_t max_backends = 4096;  // distinct address:port, all services together
-  uint32_t affinity_tables = 8;  // of 4.3 MB: two a service with affinity, one for a change more
+  uint32_t affinity_tables = 8;  // of 4.3 MB each: two a service with affinity, one a change more
   uint32_t affinity_entries = 262'144;  // clients that keep another backend than the table's
   std::string pin_path = "/sys/fs/bpf/penstock";
   FlowTimeouts flow_timeouts;

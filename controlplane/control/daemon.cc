@@ -301,7 +301,7 @@ Result<void> Daemon::take(Plan plan) {
     if (!plan.forgetful_services.contains(id)) continue;
     spdlog::warn(
         "{}: its backends changed more often than there is room for in dataplane.affinity_tables: "
-        "clients that were not seen since the first of the changes may move",
+        "a few clients that were not seen since may move",
         to_string(service.vip));
   }
   plan.delta = {};

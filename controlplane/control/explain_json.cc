@@ -139,6 +139,7 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
                       {"hash", fmt::format("{:016x}", explanation.client_hash)},
                       {"slot", explanation.slot},
                       {"backend", backend},
+                      {"selected", selected},
                       {"home", home},
                       {"why", why(daemon, *service, home, backend, selected)}};
 }

@@ -3,6 +3,7 @@
 #include "controlplane/plan/table_places.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace penstock {
 namespace {
@@ -133,10 +134,7 @@ void TablePlaces::put_with_affinity(ServiceId id, LookupTable dealt) {
     service.lookup_table = free_place(id);
     if (is_affinity_table(service.lookup_table)) plan_.delta.begun.insert(service.lookup_table);
   }
-  if (earlier.size() > kMaxEarlierTables) {
-    earlier.erase(earlier.begin());
-    plan_.forgetful_services.insert(id);
-  }
+  if (earlier.size() > kMaxEarlierTables) give_up_one(id, earlier);
   for (const LookupTableId place : earlier) {
     contest_where_different(dealt, current_.tables.at(place));
   }
@@ -202,6 +200,23 @@ void TablePlaces::settle_slots(ServiceId id, const ServiceEntry& service) {
   if (table != found->second) write(service.lookup_table, std::move(table));
 }
 
+// The one by which the fewest are known that were not seen since; they may move. Of the table that
+// was in use until now nothing is known yet: it stays.
+void TablePlaces::give_up_one(ServiceId id, std::vector<LookupTableId>& earlier) {
+  const auto unseen = [&](LookupTableId place) {
+    const ServiceEntry* was = before(id);
+    if (was && was->lookup_table == place) return std::numeric_limits<uint64_t>::max();
+    if (!input_.affinity) return uint64_t{1};
+    const auto found = input_.affinity->remembering.find(place);
+    return found == input_.affinity->remembering.end() ? 0 : found->second;
+  };
+  const auto least =
+      std::min_element(earlier.begin(), earlier.end(),
+                       [&](LookupTableId a, LookupTableId b) { return unseen(a) < unseen(b); });
+  if (unseen(*least) > 0) plan_.forgetful_services.insert(id);
+  earlier.erase(least);
+}
+
 void TablePlaces::make_room() {
   auto& services = plan_.next.forwarding.services;
   for (;;) {
@@ -220,8 +235,7 @@ void TablePlaces::make_room() {
         taken + wanted <= input_.config.dataplane.affinity_tables) {
       return;
     }
-    most->second.earlier.erase(most->second.earlier.begin());
-    plan_.forgetful_services.insert(most->first);
+    give_up_one(most->first, most->second.earlier);
   }
 }
 

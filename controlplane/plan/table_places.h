@@ -4,8 +4,9 @@
 //
 // A service without affinity writes its two tables in turns. One with affinity takes a place among
 // the affinity tables for each table that differs from those it keeps, and goes back to one that is
-// dealt again. An earlier table goes when nobody is known by it any more, or when room is wanted:
-// so many places stay free that every service with affinity can take one at once.
+// dealt again. An earlier table goes when nobody is known by it any more, or when room is wanted,
+// and then the one that knows the fewest: so many places stay free that every service with affinity
+// can take one at once.
 #pragma once
 
 #include <set>
@@ -38,6 +39,7 @@ class TablePlaces {
   void release_who_may_not_stay(ServiceId id, ServiceEntry& service);
   void forget(ServiceId id, ServiceEntry& service);
   void settle_slots(ServiceId id, const ServiceEntry& service);
+  void give_up_one(ServiceId id, std::vector<LookupTableId>& earlier);
   void make_room();
 
   const PlanState& current_;

@@ -42,7 +42,8 @@ PS_INLINE int ps_epoch_counts(__u32 epoch, __u32 now_epoch) {
 PS_INLINE int ps_is_known(const struct ps_known_clients *known, __u64 client_hash,
                           __u32 now_epoch) {
   const __u32 bit = ps_known_bit(client_hash);
-  const __u32 word = bit / 32;
+  __u32 word = bit / 32;
+  PS_OPAQUE(word);  // else the compiler finds the place anew, unseen by the BPF verifier
   if (word >= PS_KNOWN_WORDS) return 0;
   for (int i = 0; i < 2; i++) {
     const struct ps_known_epoch *epoch = &known->epoch[i];
@@ -60,7 +61,8 @@ PS_INLINE void ps_mark_known(struct ps_known_clients *known, __u64 client_hash, 
     for (int i = 0; i < PS_KNOWN_WORDS; i++) *(volatile __u32 *)&epoch->bits[i] = 0;
   }
   const __u32 bit = ps_known_bit(client_hash);
-  const __u32 word = bit / 32;
+  __u32 word = bit / 32;
+  PS_OPAQUE(word);  // as above
   if (word >= PS_KNOWN_WORDS) return;
   const __u32 mask = 1u << (bit & 31);
   if (!(*(volatile __u32 *)&epoch->bits[word] & mask)) {
@@ -218,9 +220,7 @@ PS_INLINE __u16 ps_select_of(const struct ps_tables *tables, const struct ps_set
                              struct ps_client *client) {
   client->hash = ps_client_hash(settings, family, service, &client->address, client->port);
   client->slot = ps_lookup_slot(client->hash);
-  const struct ps_lookup_table *table = ps_lookup_table_at(tables, service->lookup_table);
-  if (!table || client->slot >= PS_LOOKUP_SLOTS) return 0;
-  const __u16 held = table->slots[client->slot];
+  const __u16 held = ps_look_up(tables, service, client->hash);
   client->selected = held & (__u16)~PS_CONTESTED;
   if (!service->affinity_ticks) return client->selected;
   if (held & PS_CONTESTED) return ps_select_contested(tables, service, client);

@@ -24,7 +24,7 @@ struct ps_quoted {
 struct ps_question {
   struct ps_search about;  // the client's tuple; the hash is filled in
   // The answer:
-  __u64 onward;   // ps_index_entry.onward
+  __u64 onward;   // ps_index_entry.onward; 0: the service has no flows
   __u16 service;  // 0: none
   __u8 mode;      // enum ps_mode: how the error goes on
 };
@@ -112,18 +112,10 @@ PS_INLINE enum ps_reason ps_ask_family(const struct ps_tables *tables,
   if (!service) return PS_REASON_tables_unreadable;
   if (service->mode == PS_NAT) return PS_REASON_no_flow;
   question->mode = service->mode;
-  struct ps_client client = {};
-  client.address = about->remote;
-  client.port = about->remote_port;
-  client.service = question->service;
-  client.generation = generation;
-  client.now = about->now;
-  const __u16 selected = (__u16)ps_select(tables, settings, service, &client);
-  question->onward = ps_onward(0, selected, 0, 0);
-  return selected ? PS_REASON_NONE : PS_REASON_no_backend;
+  return PS_REASON_NONE;
 }
 
-// Which backend has sent the quoted packet (enum ps_reason).
+// Which service has sent the quoted packet, and by which flow (enum ps_reason).
 PS_CALL int ps_ask(const struct ps_tables *tables, const struct ps_settings *settings, int family,
                    struct ps_question *question) {
   if (!tables || !settings || !question) return PS_REASON_tables_unreadable;
@@ -131,11 +123,12 @@ PS_CALL int ps_ask(const struct ps_tables *tables, const struct ps_settings *set
                            : ps_ask_family(tables, settings, PS_IPV6, question);
 }
 
-// About a packet to a client: where its backend is.
-PS_MUST_USE PS_INLINE enum ps_reason ps_relay_to_backend(const struct ps_tables *tables,
-                                                         const struct ps_frame *frame, int family,
-                                                         const struct ps_quoted *quoted,
-                                                         struct ps_route *route) {
+// The service and, where there is one, the flow of a packet to a client. A function of its own: on
+// the BPF stack the question and the client of a selection then lie in the same place.
+PS_MUST_USE PS_INLINE enum ps_reason ps_ask_about(const struct ps_tables *tables,
+                                                  const struct ps_frame *frame, int family,
+                                                  const struct ps_quoted *quoted,
+                                                  struct ps_route *route) {
   struct ps_question question = {};
   question.about.generation = route->generation;
   question.about.now = frame->now_ticks;
@@ -146,10 +139,27 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_relay_to_backend(const struct ps_tables 
   question.about.protocol = quoted->protocol;
   const int reason = ps_ask(tables, route->settings, family, &question);
   route->service_id = question.service;
-  if (reason) return (enum ps_reason)reason;
   route->mode = question.mode;
   route->hash = question.about.hash;
   route->onward = question.onward;
+  return (enum ps_reason)reason;
+}
+
+// About a packet to a client: where its backend is.
+PS_MUST_USE PS_INLINE enum ps_reason ps_relay_to_backend(const struct ps_tables *tables,
+                                                         const struct ps_frame *frame, int family,
+                                                         const struct ps_quoted *quoted,
+                                                         struct ps_route *route) {
+  const enum ps_reason reason = ps_ask_about(tables, frame, family, quoted, route);
+  if (reason) return reason;
+  if (!route->onward) {
+    route->service = ps_service_at(tables, route->generation, route->service_id);
+    if (!route->service) return PS_REASON_tables_unreadable;
+    const __u16 selected = ps_select_backend(tables, frame, family, quoted->destination,
+                                             quoted->ports->destination_port, route, 0);
+    if (!selected) return PS_REASON_no_backend;
+    route->onward = ps_onward(0, selected, 0, 0);
+  }
   return ps_find_backend(tables, family, route);
 }
 

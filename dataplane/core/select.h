@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// Which service a packet is for, and which slot of its lookup table a client has.
+// Which service a packet is for, and what its lookup table says of a client.
 #pragma once
 
 #include "dataplane/core/access.h"
@@ -80,4 +80,13 @@ PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,
 
 PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
   return ps_scale((__u32)(client_hash >> 32), PS_LOOKUP_SLOTS);
+}
+
+// What the service's lookup table holds for the hash: a backend's id (0: nobody takes clients), and
+// PS_CONTESTED as it stands there.
+PS_INLINE __u16 ps_look_up(const struct ps_tables *tables, const struct ps_service *service,
+                           __u64 client_hash) {
+  const struct ps_lookup_table *table = ps_lookup_table_at(tables, service->lookup_table);
+  const __u32 slot = ps_lookup_slot(client_hash);
+  return table && slot < PS_LOOKUP_SLOTS ? table->slots[slot] : 0;
 }

@@ -55,18 +55,23 @@ struct ps_meeting {
   const struct ps_backend *backend;
 };
 
-// The backend that its address selects. `is_seen`: affinity takes note of the client.
+// The backend that the client's address selects. `is_seen`: affinity takes note of the client.
 PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables, const struct ps_frame *frame,
-                                  int family, const struct ps_packet *packet,
+                                  int family, const struct ps_address *address, struct ps_be16 port,
                                   const struct ps_route *route, int is_seen) {
+  const struct ps_service *service = route->service;
+  if (PS_LIKELY(!service->affinity_ticks)) {
+    return ps_look_up(tables, service,
+                      ps_client_hash(route->settings, family, service, address, port));
+  }
   struct ps_client client = {};
-  ps_set_address(family, &client.address, packet->source);
-  client.port = packet->udp->source_port;
+  ps_set_address(family, &client.address, address);
+  client.port = port;
   client.service = route->service_id;
   client.generation = route->generation;
   client.now = frame->now_ticks;
   client.is_seen = (__u8)is_seen;
-  return (__u16)ps_select(tables, route->settings, route->service, &client);
+  return (__u16)ps_select(tables, route->settings, service, &client);
 }
 
 // Once every two seconds, for a flow that is not idle. Only a client whose flow is established is
@@ -80,7 +85,7 @@ PS_INLINE void ps_go_on(const struct ps_tables *tables, const struct ps_frame *f
   const int is_established = ps_flow_state(word) == PS_FLOW_ESTABLISHED;
   ps_index_note(known, ps_is_plain(packet) && is_established);
   if (is_established && route->service->affinity_ticks) {
-    ps_select_backend(tables, frame, family, packet, route, 1);
+    ps_select_backend(tables, frame, family, packet->source, packet->udp->source_port, route, 1);
   }
 }
 
@@ -143,7 +148,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
                                                   struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
   const int is_seen = packet->protocol == PS_UDP || !ps_is_opening(packet);
-  const __u16 selected = ps_select_backend(tables, frame, family, packet, route, is_seen);
+  const __u16 selected = ps_select_backend(tables, frame, family, packet->source,
+                                           packet->udp->source_port, route, is_seen);
   const int stays = met->flow && selected == ps_onward_backend(known->onward);
   if (met->flow && !stays) ps_free_flow(met->flow, met->word);
   if (!selected) return PS_REASON_no_backend;

@@ -68,20 +68,20 @@ class AffinityReader {
   void add(ServiceId id, const ps_service& service, uint32_t slot) {
     const uint32_t epoch = ps_epoch_of(&service, now_ticks_);
     const BackendId now = slot_of(service.lookup_table, slot);
+    const ps_known_clients* seen = ps_known_clients_at(&tables_, service.lookup_table, slot);
+    const Bits seen_bits = seen ? known_bits(*seen, epoch) : Bits{};
     std::map<BackendId, Bits> earlier;
     for (const LookupTableId place : service.earlier) {
       if (place == 0) break;
       const Bits bits = known_bits(*ps_known_clients_at(&tables_, place, slot), epoch);
       if (bits == Bits{}) continue;
-      snapshot_.remembering.insert(place);
+      uint64_t& unseen = snapshot_.remembering[place];
       const BackendId backend = slot_of(place, slot);
       if (backend == now || backend == 0) continue;
+      unseen += count_without(bits, seen_bits);
       Bits& known = earlier[backend];
       for (size_t word = 0; word < bits.size(); word++) known[word] |= bits[word];
     }
-    if (earlier.empty()) return;
-    const ps_known_clients* seen = ps_known_clients_at(&tables_, service.lookup_table, slot);
-    const Bits seen_bits = seen ? known_bits(*seen, epoch) : Bits{};
     for (const auto& [backend, bits] : earlier) {
       if (const uint64_t count = count_without(bits, seen_bits)) {
         snapshot_.unseen[id][backend] += count;

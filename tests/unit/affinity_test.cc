@@ -297,6 +297,17 @@ TEST_F(Affinity, WarnsWhenItHasNoRoomForEarlierTables) {
   EXPECT_LE(earlier_tables(), 6u);
 }
 
+TEST_F(Affinity, GivesUpTheTablesThatKnowTheFewest) {
+  auto home = contact_all(0, 500);
+  for (uint32_t round = 1; round <= 12; round++) {
+    backend(2).weight = 1 + round;
+    apply();
+    contact(1000 + round);
+  }
+  EXPECT_LE(earlier_tables(), 6u);
+  for (const auto& [n, where] : contact_all(0, 500)) EXPECT_EQ(where, home[n]) << n;
+}
+
 TEST_F(Affinity, ALookWithoutAPacketLeavesNoTrace) {
   for (uint32_t n = 0; n < 500; n++) contact(n, false);
   add_backend(5);
