@@ -6,43 +6,10 @@
 #include <fstream>
 #include <iterator>
 
-#include "dataplane/tables/layout.h"
-#include "tests/golden/executor.h"
+#include "tests/golden/core_executor.h"
 
 namespace penstock::golden {
 namespace {
-
-class CoreExecutor : public Executor {
- public:
-  explicit CoreExecutor(const TableSizes& sizes) : tables_(sizes, 1) {}
-
-  const ps_tables& tables() const override { return tables_.tables(); }
-
-  // The frame ends where its memory ends, so that a sanitizer sees a byte read past it.
-  std::optional<Outcome> run(const Bytes& frame) override {
-    Bytes memory(kRoom);
-    memory.insert(memory.end(), frame.begin(), frame.end());
-    memory.shrink_to_fit();
-    ps_frame_buffer buffer{memory.data(), memory.data() + kRoom, memory.data() + memory.size()};
-    const ps_frame input = {.data = buffer.data,
-                            .end = buffer.end,
-                            .handle = &buffer,
-                            .interface_index = kIngress,
-                            .worker = 0,
-                            .now_ticks = kNowTicks};
-    const ps_verdict verdict = ps_walk(&tables_.tables(), &input);
-    Outcome outcome;
-    outcome.bytes = {buffer.data, buffer.end};
-    outcome.action = verdict.action;
-    if (verdict.action == PS_TRANSMIT) outcome.interface_index = verdict.interface_index;
-    return outcome;
-  }
-
- private:
-  static constexpr size_t kRoom = 256;  // before the frame, as XDP has
-
-  AnonymousTables tables_;
-};
 
 TEST(Corpus, IsWhatTheCasesSay) {
   if (std::system("/usr/bin/python3 -c 'import scapy' 2>/dev/null") != 0) {
@@ -64,7 +31,5 @@ TEST(Corpus, IsWhatTheCasesSay) {
 
 int main(int argc, char** argv) {
   using namespace penstock;
-  return golden::run_corpus(argc, argv, "GoldenCore", [](const TableSizes& sizes) {
-    return Result<std::unique_ptr<golden::Executor>>(std::make_unique<golden::CoreExecutor>(sizes));
-  });
+  return golden::run_corpus(argc, argv, "GoldenCore", golden::open_core);
 }

@@ -8,16 +8,18 @@
 #include <optional>
 
 #include "dataplane/core/walk.h"
+#include "dataplane/dataplane.h"
 #include "dataplane/result.h"
+#include "dataplane/tables/memory.h"
 #include "tests/golden/frame.h"
 
 namespace penstock::golden {
 
-// Frames come in on this interface, and it is always this time: when time has to pass, the runner
-// ages the flows.
-constexpr uint32_t kIngress = 1;
-constexpr uint64_t kNowNs = 1'000'000'000'000'000;
-constexpr uint32_t kNowTicks = static_cast<uint32_t>(kNowNs >> PS_TICK_SHIFT);
+constexpr uint32_t kIngress = 1;  // the interface that frames come in on
+
+constexpr uint32_t ticks_of(uint64_t ns) {
+  return static_cast<uint32_t>(ns >> PS_TICK_SHIFT);
+}
 
 struct Outcome {
   ps_action action = PS_PASS;
@@ -31,8 +33,8 @@ class Executor {
  public:
   virtual ~Executor() = default;
   virtual const ps_tables& tables() const = 0;
-  // nullopt: this dataplane cannot be given such a frame.
-  virtual std::optional<Outcome> run(const Bytes& frame) = 0;
+  // At a time that never goes back. nullopt: this dataplane cannot be given such a frame.
+  virtual std::optional<Outcome> run(const Bytes& frame, uint64_t now_ns) = 0;
 };
 
 // An executor over empty tables of these sizes. kUnsupported: this machine cannot, and the test is

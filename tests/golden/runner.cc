@@ -76,29 +76,9 @@ bool may_be_answered(const std::string& reason) {
   return false;
 }
 
-// As if this much time had passed since the flows were last seen.
-void age_flows(const ps_tables& tables, std::chrono::milliseconds advance) {
-  const auto ticks =
-      static_cast<uint32_t>(static_cast<uint64_t>(advance.count()) * 1'000'000 >> PS_TICK_SHIFT);
-  const auto age_entry = [&](ps_index_entry& entry) { entry.onward -= uint64_t{ticks} << 40; };
-  const auto age = [&](ps_flow& flow) {
-    if (ps_flow_state(flow.word) == PS_FLOW_FREE) return;
-    const uint32_t tick = ps_flow_tick(flow.word) - ticks;
-    flow.word = (flow.word & ~0xffffffffull) | tick;
-  };
-  for (uint32_t set = 0; set < tables.flow_sets; set++) {
-    for (ps_flow& flow : tables.flows4[set].way) age(flow);
-    for (ps_flow6& flow : tables.flows6[set].way) age(flow.flow);
-  }
-  for (uint32_t set = 0; set < tables.index_sets; set++) {
-    for (ps_index_entry& entry : tables.flow_index4[set].way) age_entry(entry);
-    for (ps_index_entry6& entry : tables.flow_index6[set].way) age_entry(entry.entry);
-  }
-}
-
-std::array<uint64_t, 3> live_flows(const ps_tables& tables) {
+std::array<uint64_t, 3> live_flows(const ps_tables& tables, uint64_t now_ns) {
   std::array<uint64_t, 3> sums{};
-  for (const auto& [id, counts] : read_flows(tables, kNowTicks).services) {
+  for (const auto& [id, counts] : read_flows(tables, ticks_of(now_ns)).services) {
     sums[0] += counts.half_open;
     sums[1] += counts.established;
     sums[2] += counts.closing;
@@ -124,18 +104,18 @@ class Player {
   }
 
   void play(const Step& step) {
-    age_flows(executor_.tables(), step.advance);
+    now_ns_ += static_cast<uint64_t>(std::chrono::nanoseconds(step.advance).count());
     if (step.configuration) configure(*step.configuration);
     Bytes frame = step.in;
     if (!step.snat_in.empty()) set_endpoint(frame, Side::kDestination, snats_.at(step.snat_in));
 
     const Counters before = reasons(read_counters(executor_.tables()));
-    const std::optional<Outcome> outcome = executor_.run(frame);
+    const std::optional<Outcome> outcome = executor_.run(frame, now_ns_);
     if (!outcome) return;
     const Counters after = reasons(read_counters(executor_.tables()));
     judge(step, frame, *outcome, moved(before, after));
     if (step.flows) {
-      EXPECT_EQ(live_flows(executor_.tables()), *step.flows)
+      EXPECT_EQ(live_flows(executor_.tables(), now_ns_), *step.flows)
           << "half-open, established and closing flows";
     }
   }
@@ -183,6 +163,7 @@ class Player {
   TableWriter writer_;
   ForwardingSettings settings_;
   uint8_t lookup_table_ = 0;
+  uint64_t now_ns_ = 1'000'000'000'000'000;
   std::map<std::string, Endpoint> snats_;
 };
 
