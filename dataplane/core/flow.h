@@ -15,7 +15,7 @@
 enum {
   PS_FLOW_CLIENT_FIN = 1,
   PS_FLOW_BACKEND_FIN = 2,
-  PS_FLOW_ANSWERED = 4,   // the backend has sent something
+  PS_FLOW_ANSWERED = 4,   // the backend has sent something; TCP: its SYN-ACK
   PS_FLOW_CONFIRMED = 8,  // and the client has shown that it got that
   PS_FLOW_UDP = 16,
 };
@@ -105,8 +105,11 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
   __u32 state = ps_flow_state(word);
   __u32 flags = ps_flow_flags(word);
   const __u32 both_fins = PS_FLOW_CLIENT_FIN | PS_FLOW_BACKEND_FIN;
+  const __u8 syn_ack = PS_TCP_SYN | PS_TCP_ACK;
 
-  if (!to_backend) flags |= PS_FLOW_ANSWERED;
+  if (!to_backend && ((flags & PS_FLOW_UDP) || (tcp_flags & syn_ack) == syn_ack)) {
+    flags |= PS_FLOW_ANSWERED;
+  }
   if (to_backend && confirms && (flags & PS_FLOW_ANSWERED)) flags |= PS_FLOW_CONFIRMED;
   if (state == PS_FLOW_HALF_OPEN && (flags & PS_FLOW_CONFIRMED)) state = PS_FLOW_ESTABLISHED;
 

@@ -81,6 +81,18 @@ def lives_of_tcp_flows():
         case.request(t, sequence=101, acknowledgement=901, flows=(0, 1, 0))
         yield case
 
+        case = Case(f"{kind('tcp', family)}: only a SYN-ACK is an answer to acknowledge", w)
+        case.request(t, new=True, flags="S")
+        case.answer(t, flags="A", sequence=900)
+        case.request(t, acknowledgement=0, flows=(1, 0, 0))
+        case.answer(t, flags="SA", sequence=900)
+        case.request(t, acknowledgement=901, flows=(0, 1, 0))
+        case.answer(t, flags="R", flows=(0, 0, 1))
+        case.request(t, new=True, flags="S", flows=(1, 0, 0))
+        case.answer(t, flags="A")
+        case.request(t, acknowledgement=901, flows=(1, 0, 0))
+        yield case
+
         case = Case(f"{kind('tcp', family)}: an answer's sequence number may wrap", w)
         case.request(t, new=True, flags="S")
         case.answer(t, flags="SA", sequence=0xFFFFFFFF)
