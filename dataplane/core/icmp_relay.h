@@ -80,7 +80,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_quoted(const struct ps_frame *fram
     return PS_REASON_NONE;
   }
   if (quoted->protocol != PS_TCP) return PS_REASON_not_ours;
-  struct ps_tcp *tcp = (struct ps_tcp *)ps_take(&transport, sizeof *tcp);
+  struct ps_tcp *tcp = (struct ps_tcp *)ps_take(&transport, sizeof *tcp - sizeof tcp->urgent);
   if (tcp && ps_is_inside(packet, &tcp->urgent)) quoted->checksum = &tcp->checksum;
   return PS_REASON_NONE;
 }

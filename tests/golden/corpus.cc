@@ -167,6 +167,10 @@ Counters counters(const json::object& from) {
 
 }  // namespace
 
+Configuration read_configuration(const std::string& text) {
+  return configuration(json::parse(text).as_object());
+}
+
 std::vector<Case> read_corpus(const std::string& path) {
   std::ifstream file(path);
   if (!file) throw std::runtime_error("cannot read the corpus " + path);

@@ -51,7 +51,8 @@ struct Case {
   Counters counters;
 };
 
-// Throws std::exception: a corpus that cannot be read fails every test.
+// Throw std::exception: what cannot be read fails every test.
 std::vector<Case> read_corpus(const std::string& path);
+Configuration read_configuration(const std::string& text);
 
 }  // namespace penstock::golden

@@ -7,7 +7,7 @@ from stateless_cases import stateless_world, tunnel_world
 from worlds import KINDS, VIP, kind, open_connection, talk, world
 
 ROUTERS = {4: "192.0.2.1", 6: "2001:db8:ffff::1"}  # who sends the errors
-LENGTHS = (8, 12, 20, 1000)  # of what is quoted behind the IP header
+LENGTHS = (8, 12, 18, 20, 1000)  # of what is quoted behind the IP header
 
 
 def about_answer(t, answer, **fields):

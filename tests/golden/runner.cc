@@ -13,6 +13,7 @@
 
 #include "dataplane/tables/memory.h"
 #include "dataplane/tables/reader.h"
+#include "tests/golden/configurator.h"
 #include "tests/golden/corpus.h"
 #include "tests/golden/executor.h"
 
@@ -88,18 +89,11 @@ std::array<uint64_t, 3> live_flows(const ps_tables& tables, uint64_t now_ns) {
 
 class Player {
  public:
-  explicit Player(Executor& executor)
-      : executor_(executor), writer_(executor.tables(), [] { return Result<void>{}; }) {}
+  explicit Player(Executor& executor) : executor_(executor), configurator_(executor.tables()) {}
 
   void configure(const Configuration& configuration) {
-    Delta delta{configuration.state, {}, {}, {}};
-    for (auto& [id, service] : delta.next.services) {
-      service.lookup_table = own_lookup_table(id, lookup_table_);
-      delta.lookup_tables[service.lookup_table] = configuration.lookup_tables.at(id);
-    }
-    lookup_table_ ^= 1;
     settings_ = configuration.state.settings;
-    const auto applied = writer_.apply(delta, configuration.interfaces);
+    const auto applied = configurator_.apply(configuration);
     ASSERT_TRUE(applied) << applied.error().message;
   }
 
@@ -160,9 +154,8 @@ class Player {
   }
 
   Executor& executor_;
-  TableWriter writer_;
+  Configurator configurator_;
   ForwardingSettings settings_;
-  uint8_t lookup_table_ = 0;
   uint64_t now_ns_ = 1'000'000'000'000'000;
   std::map<std::string, Endpoint> snats_;
 };
