@@ -150,7 +150,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   const int is_seen = packet->protocol == PS_UDP || !ps_is_opening(packet);
   const __u16 selected = ps_select_backend(tables, frame, family, packet->source,
                                            packet->udp->source_port, route, is_seen);
-  const int stays = met->flow && selected == ps_onward_backend(known->onward);
+  const int stays =
+      met->flow && route->service->mode == PS_NAT && selected == ps_onward_backend(known->onward);
   if (met->flow && !stays) ps_free_flow(met->flow, met->word);
   if (!selected) return PS_REASON_no_backend;
   if (route->service->mode != PS_NAT) {
@@ -219,7 +220,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_find_backend(const struct ps_tables *tab
                                                      struct ps_route *route) {
   route->backend_id = ps_onward_backend(route->onward);
   route->backend = ps_backend_at(tables, route->generation, route->backend_id);
-  if (!route->backend || (route->backend->family != family && route->mode != PS_TUNNEL)) {
+  if (!route->backend ||
+      (route->backend->family != family && (route->mode != PS_TUNNEL || !route->backend->family))) {
     return PS_REASON_backend_gone;
   }
   return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;

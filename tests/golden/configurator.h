@@ -12,8 +12,11 @@ class Configurator {
   explicit Configurator(const ps_tables& tables) : writer_(tables, [] { return Result<void>{}; }) {}
 
   Result<void> apply(const Configuration& configuration) {
-    Delta delta{configuration.state, configuration.lookup_tables};
-    for (auto& [id, service] : delta.next.services) service.lookup_table = lookup_table_;
+    Delta delta{configuration.state, {}, {}, {}};
+    for (auto& [id, service] : delta.next.services) {
+      service.lookup_table = own_lookup_table(id, lookup_table_);
+      delta.lookup_tables[service.lookup_table] = configuration.lookup_tables.at(id);
+    }
     lookup_table_ ^= 1;
     return writer_.apply(delta, configuration.interfaces);
   }

@@ -68,6 +68,15 @@ def changes_of_mode():
         case.request(newcomer, new=protocol == "tcp", flags="S", flows=(0, 1, 0))
         yield case
 
+        case = Case(f"{kind(protocol, family)}: what is opened anew in another mode leaves its flow",
+                    nat)
+        case.request(t, new=True, flags="S", flows=(1, 0, 0))
+        case.configure(dsr.with_backend(1, down=True))
+        anew = replace(t, appliance=dsr)
+        case.request(anew, new=protocol == "tcp", flags="S", flows=(0, 0, 0))
+        case.request(anew, flags="A")
+        yield case
+
         half_open = replace(t, port=40002)
         case = Case(f"{kind(protocol, family)}: a service in mode nat knows no connection of its "
                     "time in mode dsr", dsr)
@@ -178,6 +187,8 @@ def tunnel_refusals():
             case.configure(replace(w, tunnel_sources=w.tunnel_sources[1:] if outer == 4
                                    else w.tunnel_sources[:1]))
             case.drops(t.request(), "no_tunnel_source", service=1)
+            case.configure(replace(w, backends=()))
+            case.drops(t.request(), "backend_gone", service=1)
             yield case
 
 
