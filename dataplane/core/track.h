@@ -152,7 +152,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
                                            packet->udp->source_port, route, is_seen);
   const int stays =
       met->flow && route->service->mode == PS_NAT && selected == ps_onward_backend(known->onward);
-  if (met->flow && !stays) ps_free_flow(met->flow, met->word);
+  if (met->flow && !stays) {
+    ps_free_flow(met->flow, met->word);
+    ps_index_note(known, 0);  // nobody is to go by the entry of a flow that has ended
+  }
   if (!selected) return PS_REASON_no_backend;
   if (route->service->mode != PS_NAT) {
     ps_go_by_address(packet, selected, route);

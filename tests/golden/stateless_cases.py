@@ -77,6 +77,15 @@ def changes_of_mode():
         case.request(anew, flags="A")
         yield case
 
+        case = Case(f"{kind(protocol, family)}: a flow that has ended is not believed in for a "
+                    "moment longer", nat)
+        open_connection(case, t)
+        case.configure(nat.with_backend(1, down=True).with_service(1, slots=(0,)))
+        case.passes(t.request(flags="S"), "no_backend", service=1)
+        case.configure(dsr)
+        case.request(anew, flags="A", flows=(0, 0, 0))
+        yield case
+
         half_open = replace(t, port=40002)
         case = Case(f"{kind(protocol, family)}: a service in mode nat knows no connection of its "
                     "time in mode dsr", dsr)
