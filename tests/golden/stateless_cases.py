@@ -68,8 +68,8 @@ def changes_of_mode():
         case.request(newcomer, new=protocol == "tcp", flags="S", flows=(0, 1, 0))
         yield case
 
-        case = Case(f"{kind(protocol, family)}: what is opened anew in another mode leaves its flow",
-                    nat)
+        case = Case(f"{kind(protocol, family)}: what is opened anew in another mode leaves its "
+                    "flow", nat)
         case.request(t, new=True, flags="S", flows=(1, 0, 0))
         case.configure(dsr.with_backend(1, down=True))
         anew = replace(t, appliance=dsr)
