@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A slow, independent model of the balancer, and what compares the dataplanes with it."""

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A configuration as a packet meets it: by addresses in bytes. Made of a golden Appliance."""
+import struct
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from golden.builder import LOOKUP_SLOTS, siphash13
+from model.flows import CLOSING, ESTABLISHED, HALF_OPEN, TICK_SHIFT
+from model.rewrites import Hop
+from model.wire import PROTOCOLS, TCP, UDP
+
+
+def mac_bytes(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def ticks(ms):
+    """Rounded up: a flow lives at least as long as its timeout says."""
+    return -(-ms * 1_000_000 >> TICK_SHIFT)
+
+
+@dataclass(frozen=True)
+class Service:
+    id: int
+    vip: bytes
+    port: int
+    mode: str
+    has_flows: bool
+    hashes_port: bool
+    prefix_mask: bytes
+    slots: tuple
+
+
+@dataclass(frozen=True)
+class Backend:
+    id: int
+    address: bytes
+    port: int
+    resolved: bool
+    down: bool
+    mtu: int
+    hop: Hop
+
+    @property
+    def family(self):
+        return 4 if len(self.address) == 4 else 6
+
+
+class Configuration:
+    def __init__(self, appliance):
+        self.hash_key = appliance.hash_key
+        self.interfaces = [index for index, _ in appliance.interfaces]
+        self.own_macs = {index: mac_bytes(mac) for index, mac in appliance.interfaces}
+        self.ingress_place = self.interfaces.index(1) if 1 in self.interfaces else None
+        self.timeouts = {
+            TCP: {HALF_OPEN: ticks(appliance.tcp_half_open), CLOSING: ticks(appliance.tcp_closing),
+                  ESTABLISHED: ticks(appliance.tcp_established)},
+            UDP: {HALF_OPEN: ticks(appliance.udp_half_open),
+                  ESTABLISHED: ticks(appliance.udp_established)},
+        }
+        self._read_services(appliance.services)
+        self._read_backends(appliance.backends)
+        self._read_addresses(appliance)
+        self._selected = {}
+
+    def _read_services(self, services):
+        self.services, self._by_vip = {}, {}
+        for service in services:
+            vip = ip_address(service.address).packed
+            mask = ip_network(f"{service.address}/{service.bits()}", strict=False).netmask.packed
+            read = Service(service.id, vip, service.port, service.mode, service.has_flows,
+                           service.hash == "flow", mask, service.slots)
+            self.services[service.id] = read
+            self._by_vip[vip, service.port, PROTOCOLS[service.protocol]] = read
+        self.vips = {vip for vip, _, _ in self._by_vip}
+
+    def _read_backends(self, backends):
+        self.backends, self.endpoints = {}, {}
+        for backend in backends:
+            address = ip_address(backend.address).packed
+            hop = Hop(backend.interface, mac_bytes(backend.own_mac), mac_bytes(backend.mac))
+            self.backends[backend.id] = Backend(backend.id, address, backend.port,
+                                                backend.resolved, backend.down, backend.mtu, hop)
+            self.endpoints[address, backend.port, PROTOCOLS[backend.protocol]] = backend.id
+
+    def _read_addresses(self, appliance):
+        self.snat = {4: set(), 6: set()}
+        for address in map(ip_address, appliance.snat_addresses):
+            self.snat[address.version].add(address.packed)
+        self._pool = range(appliance.snat_ports[0], appliance.snat_ports[1] + 1)
+        self.pool_ports = len(self._pool)
+        self.tunnel_sources = {network.version: network for network in
+                               map(ip_network, appliance.tunnel_sources)}
+
+    def service_at(self, address, port, protocol):
+        return self._by_vip.get((address, port, protocol))
+
+    def is_of_pool(self, address, port):
+        return port in self._pool and address in self.snat[4 if len(address) == 4 else 6]
+
+    def is_tunnel_source(self, address):
+        network = self.tunnel_sources.get(4 if len(address) == 4 else 6)
+        return network is not None and ip_address(address) in network
+
+    def selected(self, service, client, port):
+        """The id of the backend that the client's hash leads to; 0: none."""
+        masked = bytes(a & m for a, m in zip(client, service.prefix_mask))
+        hashed = masked + (struct.pack("!H", port) if service.hashes_port else b"")
+        known = self._selected.get((service.id, hashed))
+        if known is None:
+            slot = (siphash13(self.hash_key, hashed) >> 32) * LOOKUP_SLOTS >> 32
+            known = self._selected[service.id, hashed] = service.slots[slot % len(service.slots)]
+        return known

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a flow lives, as dataplane/core/README.md says, and all that there may be.
+
+Time counts in ticks of 268 ms. When a flow was last seen is known within bounds only: a packet of
+an established flow is looked at once in two seconds, and a flow's time is written anew once in a
+second. What lies within the bounds is in doubt, and the dataplane is followed.
+"""
+from model.wire import ACK, FIN, RST, SYN, TCP
+
+TICK_SHIFT = 28
+SECOND = 4  # ticks
+TWO_SECONDS = 8
+LOOK_EVERY = 7  # the longest for which an established flow is not looked at
+HANDSHAKE_WINDOW = 65536  # past the SYN-ACK: TCP fast open has data in it
+
+HALF_OPEN, ESTABLISHED, CLOSING = range(3)
+LIVE, DOUBTFUL, OVER = range(3)
+
+
+class Flow:
+    """One flow. `hops`: the MAC addresses that its client may be known by, and when each was last
+    seen; `evicted`: perhaps it is, by somebody who took its place."""
+
+    __slots__ = ("key", "family", "protocol", "backend", "snat", "interface", "state", "answered",
+                 "confirmed", "fins", "expected", "hops", "earliest", "latest", "evicted")
+
+    def __init__(self, key, packet, backend, snat, interface, now):
+        self.key = key  # service, client's address and port
+        self.family, self.protocol = packet.family, packet.protocol
+        self.backend, self.snat, self.interface = backend, snat, interface
+        self.evicted = False
+        self.hops = {packet.frame[6:12]: now}
+        self.reopen(packet, now)
+
+    @property
+    def return_key(self):
+        return self.backend, *self.snat
+
+    def reopen(self, packet, now):
+        """The client begins anew, and keeps its port."""
+        self.state = HALF_OPEN
+        self.answered = self.confirmed = False
+        self.fins = set()
+        self.expected = None
+        self.hops = {packet.frame[6:12]: now}
+        self.earliest = self.latest = now
+
+    def status(self, now, timeouts):
+        timeout = timeouts[self.protocol][self.state]
+        if now - self.latest > timeout:
+            return OVER
+        return DOUBTFUL if self.evicted or now - self.earliest > timeout else LIVE
+
+    def may_give_way(self, now):
+        """To a newcomer, for all that is known."""
+        return self.state != ESTABLISHED and now - self.earliest >= TWO_SECONDS
+
+    def client_sent(self, packet, now):
+        state, confirmed, fins = self.state, self.confirmed, len(self.fins)
+        if self.answered and self._confirms(packet):
+            self.confirmed = True
+            if self.state == HALF_OPEN:
+                self.state = ESTABLISHED
+        self._note_end(packet, "client")
+        self._follow(packet.frame[6:12], now, sure=state == HALF_OPEN or not packet.is_plain)
+        if (state, confirmed, fins) != (self.state, self.confirmed, len(self.fins)):
+            self.earliest = self.latest = now
+        elif state == CLOSING:
+            pass  # only the backend can say that it did not believe the reset
+        elif state == HALF_OPEN or not packet.is_plain:
+            self._refresh(now)
+        elif now - self.earliest >= SECOND:
+            self.earliest, self.latest = max(self.earliest, now - LOOK_EVERY - SECOND), now
+
+    def backend_sent(self, packet, now):
+        state, answered, fins = self.state, self.answered, len(self.fins)
+        if packet.protocol != TCP or packet.flags & (SYN | ACK) == SYN | ACK:
+            self.answered = True
+            if packet.protocol == TCP:
+                self.expected = (packet.sequence + 1) & 0xFFFFFFFF
+        ends = self._note_end(packet, "backend")
+        if not ends and state == CLOSING and self.confirmed and now - self.latest >= SECOND:
+            self.state = ESTABLISHED  # RFC 5961: it goes on, so it did not believe the reset
+        if (state, answered, fins) != (self.state, self.answered, len(self.fins)):
+            self.earliest = self.latest = now
+        else:
+            self._refresh(now)
+
+    def _confirms(self, packet):
+        """The client has got the backend's answer: only who has it knows its sequence number."""
+        if packet.protocol != TCP:
+            return True
+        if packet.flags & (SYN | ACK) != ACK or self.expected is None:
+            return False
+        return (packet.acknowledgement - self.expected) & 0xFFFFFFFF < HANDSHAKE_WINDOW
+
+    def _note_end(self, packet, side):
+        if packet.flags & FIN:
+            self.fins.add(side)
+        ends = bool(packet.flags & RST) or len(self.fins) == 2
+        if ends:
+            self.state = CLOSING
+        return ends
+
+    def _refresh(self, now):
+        if now - self.latest >= SECOND:
+            self.earliest = self.latest = now
+        elif now - self.earliest >= SECOND:
+            self.earliest, self.latest = max(self.earliest, now - SECOND + 1), now
+
+    def _follow(self, mac, now, sure):
+        """The way back is the way that it came. Another one is noticed within two seconds."""
+        if sure:
+            self.hops = {mac: now}
+            return
+        self.hops[mac] = now
+        if len(self.hops) > 1:
+            self.hops = {m: seen for m, seen in self.hops.items() if now - seen < LOOK_EVERY}
+
+
+class Flows:
+    """Those that live, or may; ended ones stay until somebody else has their place. `led_to`: the
+    backend of a client's last flow, for good."""
+
+    def __init__(self):
+        self.by_client = {}
+        self.by_return = {}
+        self.led_to = {}
+
+    def add(self, flow):
+        self.led_to[flow.key] = flow.backend
+        self.by_client[flow.key] = flow
+        self.by_return[flow.return_key] = flow
+
+    def remove(self, flow):
+        if self.by_client.get(flow.key) is flow:
+            del self.by_client[flow.key]
+        if self.by_return.get(flow.return_key) is flow:
+            del self.by_return[flow.return_key]
+
+    def all(self):
+        return {id(flow): flow for flows in (self.by_client, self.by_return)
+                for flow in flows.values()}.values()

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random traffic in a world: clients, backends that answer what reached them, routers that complain
+about what they saw; and a good part of it broken."""
+from ipaddress import ip_address
+
+from golden.builder import APPLIANCE
+from model import packets
+from model.configuration import mac_bytes
+from model.outcomes import TRANSMIT
+from model.packets import Breaker, Fields
+from model.wire import ACK, ERRORS, FAMILIES, FIN, RST, SYN, Packet, word
+
+OWN_MAC = mac_bytes(APPLIANCE)
+ROUTERS = [mac_bytes(f"02:00:00:00:00:0{n}") for n in (1, 1, 1, 2)]
+TALKS = (6, 24, 24, 120)  # at once; 120 fill a small flow table
+REMEMBERED_FRAMES = 40
+CLIENTS = {4: ("198.18.0.", "198.18.1."), 6: ("2001:db8:18::", "2001:db8:18:1::")}
+FROM_TUNNELS = {4: ("198.51.100.", "198.51.101."), 6: ("2001:db8:99::", "2001:db8:99:1::")}
+CONTROL_BYTES = (SYN, SYN | ACK, ACK, ACK, ACK | 8, FIN | ACK, RST, RST | ACK, 0, SYN | FIN, 0xC2)
+
+
+class Talk:
+    """A client's tuple and what it has seen so far. `onward`: the ends of its last packet as it
+    left for a backend."""
+
+    def __init__(self, random, service):
+        self.service = service
+        self.vip = ip_address(service.address).packed
+        number = random.randrange(1, 7)
+        networks = FROM_TUNNELS if random.random() < 0.03 else CLIENTS
+        network = random.choice(networks[4 if len(self.vip) == 4 else 6])
+        self.client = ip_address(f"{network}{number}").packed
+        self.port = random.choice((40000, 40001, random.randrange(65536)))
+        self.router = random.choice(ROUTERS)
+        self.onward = None
+        self.begun = False
+        self.acknowledges = 0  # what follows the backend's last SYN-ACK
+
+
+class Traffic:
+    def __init__(self, random, world, timeouts_ms):
+        self.random, self.world = random, world
+        self.breaker = Breaker(random)
+        self.timeouts_ms = timeouts_ms
+        self.talks, self.most_talks = [], random.choice(TALKS)
+        self.came, self.left = [], []  # frames
+        self._asked = None  # the talk whose packet is on its way, and which way
+
+    def step_ms(self):
+        """How much time passes before the next packet."""
+        random = self.random
+        chance = random.random()
+        if chance < 0.8:
+            return 0
+        if chance < 0.96:
+            return random.randrange(100)
+        if chance < 0.985:
+            return random.randrange(4_000)
+        if chance < 0.997:
+            return max(0, random.choice(self.timeouts_ms[:2]) + random.randrange(-1_000, 1_000))
+        return max(0, random.choice(self.timeouts_ms) + random.randrange(-1_000, 4_000))
+
+    def next(self):
+        self._asked = None
+        ways = ((self._request, 9), (self._answer, 8), (self._error, 3), (self._again, 1),
+                (self._stray, 1))
+        way, = self.random.choices([way for way, _ in ways], [weight for _, weight in ways])
+        whole = way()
+        if self.random.random() < 0.2:
+            whole = self.breaker.broken(whole)
+        self.came = [*self.came[-REMEMBERED_FRAMES:], whole]
+        return whole
+
+    def seen(self, outcome):
+        """What became of the last frame is what others answer to."""
+        if outcome.action != TRANSMIT:
+            if self._asked and self.random.random() < 0.7:
+                self._asked[0].begun = False  # the client gives up, and begins again
+            return
+        self.left = [*self.left[-REMEMBERED_FRAMES:], outcome.frame]
+        talk, asked = self._asked or (None, None)
+        if talk is None:
+            return
+        family = FAMILIES.get(word(outcome.frame, 12))
+        packet = Packet(outcome.frame, family)
+        if packet.problem or packet.protocol not in (6, 17):
+            return
+        if asked == "request":
+            if not talk.begun:
+                talk.acknowledges = 0
+            talk.begun = True
+            if packet.destination != talk.vip:
+                talk.onward = ((packet.source, packet.source_port),
+                               (packet.destination, packet.destination_port))
+        elif packet.flags & (SYN | ACK) == SYN | ACK:
+            talk.acknowledges = (packet.sequence + 1) & 0xFFFFFFFF
+
+    # Packets.
+
+    def _talk(self):
+        services = self.world.everything.services
+        if len(self.talks) < self.most_talks and self.random.random() < 0.5:
+            self.talks.append(Talk(self.random, self.random.choice(services)))
+            return self.talks[-1]
+        if self.random.random() < 0.02 or not self.talks:
+            self.talks = [*self.talks[1:], Talk(self.random, self.random.choice(services))]
+            return self.talks[-1]
+        return self.random.choice(self.talks)
+
+    def _fields(self, source, destination, protocol):
+        random = self.random
+        size = random.choice((0, 0, 0, 1, 7, 40, 64, 1, 3, random.randrange(1400)))
+        if random.random() < 0.003:
+            size = random.randrange(3_000, 8_000)
+        fields = Fields(source, destination, protocol, payload=random.randbytes(size),
+                        sequence=random.getrandbits(32), label=random.getrandbits(16))
+        if random.random() < 0.2:
+            fields.hops = random.choice((2, 3, 255, 128))
+            fields.traffic_class = random.getrandbits(8)
+        if random.random() < 0.05:
+            fields.options = random.randbytes(random.choice((4, 8, 40)))
+            fields.tcp_options = random.randbytes(random.choice((4, 12, 40)))
+            fields.fragment = 0
+        return fields
+
+    def _to_us(self, packet, mac):
+        return packets.frame(packet, mac, OWN_MAC)
+
+    def _request(self):
+        random, talk = self.random, self._talk()
+        self._asked = (talk, "request")
+        if random.random() < 0.01:
+            talk.router = random.choice(ROUTERS)
+        fields = self._fields((talk.client, talk.port), (talk.vip, talk.service.port),
+                              talk.service.protocol)
+        fields.flags = SYN if not talk.begun else random.choice((ACK, ACK, ACK | 8))
+        if random.random() < 0.2:
+            fields.flags = random.choice(CONTROL_BYTES)
+        fields.acknowledgement = random.choice((talk.acknowledges,) * 8 + (
+            (talk.acknowledges + random.randrange(65536)) & 0xFFFFFFFF, random.getrandbits(32), 0))
+        return self._to_us(packets.datagram(fields), talk.router)
+
+    def _answer(self):
+        random = self.random
+        talks = [talk for talk in self.talks if talk.onward]
+        if not talks:
+            return self._request()
+        talk = random.choice(talks)
+        self._asked = (talk, "answer")
+        ours, backend = talk.onward
+        fields = self._fields(backend, ours, talk.service.protocol)
+        fields.flags = ACK if talk.acknowledges else SYN | ACK
+        if random.random() < 0.2:
+            fields.flags = random.choice(CONTROL_BYTES)
+        return self._to_us(packets.datagram(fields), random.choice(ROUTERS))
+
+    def _direct_answer(self):
+        """What a backend sent that answers clients directly."""
+        talk = self._talk()
+        fields = self._fields((talk.vip, talk.service.port), (talk.client, talk.port),
+                              talk.service.protocol)
+        return self._to_us(packets.datagram(fields), talk.router)
+
+    def _error(self):
+        random = self.random
+        about = self._direct_answer()
+        if self.left and random.random() < 0.8:
+            about = random.choice(self.left)
+        if not packets.is_ip(about):
+            return about
+        family = FAMILIES[word(about, 12)]
+        at, length = (26, 4) if family == 4 else (22, 16)
+        to = about[at:at + length]
+        router = bytes([192, 0, 2, 1]) if family == 4 else ip_address("2001:db8:ffff::1").packed
+        quoted = about[14:14 + random.choice((20, 28, 40, 45, 48, 58, 59, 60, 68, 128, 1000))]
+        if random.random() < 0.1:
+            quoted = self.breaker.broken(about)[14:]
+        kind = random.choice((*ERRORS[family],) * 3 + (0, 8, 128))
+        fields = self._fields((router, 0), (to, 0), "udp")
+        packet = packets.icmp_error(router, to, kind, random.choice((0, 4)),
+                                    random.getrandbits(11), quoted, fields)
+        return self._to_us(packet, random.choice(ROUTERS))
+
+    def _again(self):
+        return self.random.choice(self.came) if self.came else self._request()
+
+    def _stray(self):
+        """Near to what is ours, but for a port, an address or the protocol."""
+        random, talk = self.random, self._talk()
+        ends = [(talk.client, talk.port), (talk.vip, talk.service.port), *(talk.onward or ())]
+        ends.append((random.choice(ends)[0], random.randrange(65536)))
+        same = [end for end in ends if len(end[0]) == len(talk.client)]
+        fields = self._fields(random.choice(same), random.choice(same),
+                              random.choice(("tcp", "udp")))
+        fields.flags = random.choice(CONTROL_BYTES)
+        return self._to_us(packets.datagram(fields), random.choice(ROUTERS))

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a frame to what may become of it: whose it is, then a section for each class of packets."""
+from model import rewrites
+from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, LIVE, OVER, Flow
+from model.outcomes import DROP, INGRESS, PASS, PASSED, TRANSMIT, Outcome
+from model.rewrites import Hop
+from model.wire import ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quoted, word
+
+
+class Walk:
+    """One frame, under one set of answers. Its effects are put off until it is known to be so."""
+
+    def __init__(self, model, frame, now, seen, choices):
+        self.model, self.configuration = model, model.configuration
+        self.frame, self.now, self.seen, self.choices = frame, now, seen, choices
+        self.effects = []
+        self.doubted = []  # flows that perhaps are not there, but were taken to be
+
+    def then(self, *effect):
+        self.effects.append(effect)
+
+    # What may come out.
+
+    def refused(self, reason, service=0):
+        counted = frozenset({(2, self.model.reasons[reason], service, 1)})
+        if reason in PASSED:
+            return Outcome(PASS, 0, counted, self.frame)
+        return Outcome(DROP, 0, counted, b"")
+
+    def answered(self, packet, reason, service, kind, code, rest=0):
+        """An error of our own, if there is anybody to tell."""
+        if not rewrites.may_be_told(packet):
+            return self.refused(reason, service)
+        counted = frozenset({(2, self.model.reasons[reason], service, 1)})
+        return Outcome(TRANSMIT, INGRESS, counted, rewrites.own_error(packet, kind, code, rest))
+
+    def time_exceeded(self, packet, service):
+        kind = 11 if packet.family == 4 else 3
+        return self.answered(packet, "ttl_expired", service, kind, 0)
+
+    def too_big(self, packet, service, mtu):
+        kind, code = (3, 4) if packet.family == 4 else (2, 0)
+        return self.answered(packet, "packet_too_big", service, kind, code, mtu)
+
+    def sent(self, packet, frame, interface, direction, service, backend, is_new=False):
+        fields = self.model.fields
+        counted = []
+        for table, number in ((0, service), (1, backend)):
+            counted += [(table, fields[f"packets_to_{direction}"], number, 1),
+                        (table, fields[f"bytes_to_{direction}"], number, packet.ip_bytes)]
+            if is_new:
+                counted.append((table, fields["new_flows"], number, 1))
+        return Outcome(TRANSMIT, interface, frozenset(counted), frame)
+
+    # From the frame to whose it is.
+
+    def outcome(self):
+        frame = self.frame
+        family = FAMILIES.get(word(frame, 12)) if len(frame) >= ETHERNET_BYTES else None
+        if family is None:
+            return Outcome(PASS, 0, frozenset(), frame)
+        if frame[:6] != self.configuration.own_macs.get(INGRESS):
+            return self.refused("not_ours")
+        packet = Packet(frame, family)
+        if packet.problem:
+            return self.unreadable(packet)
+        if packet.protocol == ICMP_OF[family]:
+            return self.error(packet)
+        if self.configuration.is_of_pool(packet.destination, packet.destination_port):
+            return self.from_backend(packet)
+        return self.from_client(packet)
+
+    def unreadable(self, packet):
+        """Dropped for a service, the kernel's otherwise; nobody's when no address can be read."""
+        destination = packet.destination
+        if packet.problem in PASSED:
+            return self.refused(packet.problem)
+        if destination is None or destination in self.configuration.vips:
+            return self.refused(packet.problem)
+        return self.refused("not_ours")
+
+    def is_there(self, flow):
+        if flow is None:
+            return False
+        status = flow.status(self.now, self.configuration.timeouts)
+        if status != DOUBTFUL:
+            return status == LIVE
+        self.doubted.append(flow)
+        return self.choices.of((True, False))
+
+    # Clients.
+
+    def from_client(self, packet):
+        service = self.configuration.service_at(packet.destination, packet.destination_port,
+                                                packet.protocol)
+        if service is None:
+            return self.refused("not_ours")
+        if packet.hops <= 1:
+            return self.time_exceeded(packet, service.id)
+        flow, led_to = None, None
+        if service.has_flows:
+            key = service.id, packet.source, packet.source_port
+            flow, led_to = self.model.flows.by_client.get(key), self.model.flows.led_to.get(key)
+        if led_to and led_to not in self.configuration.backends:
+            return self.from_orphan(packet, service, flow)
+        if not self.is_there(flow):
+            flow = None
+        if flow and not self.may_move(packet, flow):
+            self.then(flow.client_sent, packet, self.now)
+            return self.to_backend_of(packet, service, flow)
+        if service.mode == "nat" and not packet.is_opening:
+            return self.refused("no_flow", service.id)
+        return self.open(packet, service, flow)
+
+    def from_orphan(self, packet, service, flow):
+        """Without its backend nobody can tell whether the client's last flow still is there."""
+        if flow:
+            self.then(setattr, flow, "evicted", True)
+        if packet.is_opening:
+            return self.open(packet, service, None)
+        if service.mode != "nat" and self.choices.of((False, True)):
+            return self.open(packet, service, None)
+        reason = self.choices.of(("backend_gone", "no_flow"))
+        return self.refused(reason, service.id)
+
+    def may_move(self, packet, flow):
+        is_down = self.configuration.backends[flow.backend].down
+        if packet.protocol == UDP:
+            return is_down
+        return packet.is_opening and (is_down or flow.state != ESTABLISHED)
+
+    def open(self, packet, service, flow):
+        """A client's packet that begins something. `flow`: what it had, if it may be moved."""
+        configuration = self.configuration
+        selected = configuration.selected(service, packet.source, packet.source_port)
+        stays = flow and flow.backend == selected and service.mode == "nat"
+        if flow and not stays:
+            self.then(self.model.flows.remove, flow)
+        if not selected:
+            return self.refused("no_backend", service.id)
+        if service.mode != "nat":
+            is_new = packet.protocol == TCP and packet.is_opening
+            return self.without_flow(packet, service, selected, is_new)
+        backend = configuration.backends.get(selected)
+        if backend is None or backend.family != packet.family:
+            return self.refused("backend_gone", service.id)
+        if not backend.resolved:
+            return self.refused("backend_unresolved", service.id)
+        if not configuration.snat[packet.family]:
+            return self.refused("no_snat_address", service.id)
+        if not stays:
+            return self.new_flow(packet, service, backend)
+        if flow.state == CLOSING:
+            self.then(flow.reopen, packet, self.now)
+        else:
+            self.then(flow.client_sent, packet, self.now)
+        return self.to_backend_of(packet, service, flow, is_new=flow.state == CLOSING)
+
+    def to_backend_of(self, packet, service, flow, is_new=False):
+        backend = self.configuration.backends[flow.backend]
+        if not backend.resolved:
+            return self.refused("backend_unresolved", service.id)
+        frame = rewrites.translated(packet, backend.hop, *flow.snat, backend.address, backend.port)
+        return self.sent(packet, frame, backend.hop.interface, "backend", service.id, backend.id,
+                         is_new)
+
+    # New flows, whose port is the dataplane's choice.
+
+    def new_flow(self, packet, service, backend):
+        refusals = self.refusals(packet.family, backend)
+        refusal = self.choices.of((None, *refusals))
+        if refusal:
+            return self.refused(refusal, service.id)
+        snat = self.seen_source(packet, backend)
+        flow = Flow((service.id, packet.source, packet.source_port), packet, backend.id, snat,
+                    self.configuration.ingress_place, self.now)
+        self.then(self.take_place, flow)
+        return self.to_backend_of(packet, service, flow, is_new=True)
+
+    def seen_source(self, packet, backend):
+        """The port that was chosen, if it may be; else none, for which no packet is right."""
+        nobody = (bytes(len(packet.source)), 0)
+        if self.seen.action != TRANSMIT:
+            return nobody
+        seen = Packet(self.seen.frame, packet.family)
+        if seen.problem or not self.configuration.is_of_pool(seen.source, seen.source_port):
+            return nobody
+        holder = self.model.flows.by_return.get((backend.id, seen.source, seen.source_port))
+        if holder and self.keeps_place(holder):
+            return nobody
+        return seen.source, seen.source_port
+
+    def keeps_place(self, flow):
+        """Whether no newcomer may have its place: it certainly lives and does not give way."""
+        return (flow.status(self.now, self.configuration.timeouts) < DOUBTFUL
+                and not flow.may_give_way(self.now))
+
+    def take_place(self, flow):
+        """The table is small: for all that is known here, somebody else gave way."""
+        flows = self.model.flows
+        for other in flows.all():
+            if other.family == flow.family and other.may_give_way(self.now):
+                other.evicted = True
+        holder = flows.by_return.get(flow.return_key)
+        if holder:
+            flows.remove(holder)
+        flows.add(flow)
+
+    def refusals(self, family, backend):
+        """For what a newcomer may be refused: 64 of the pool's ports are tried, and 32 full sets of
+        two places."""
+        configuration = self.configuration
+        ports = configuration.pool_ports * len(configuration.snat[family])
+        live = [flow for flow in self.model.flows.all() if flow.family == family
+                and flow.status(self.now, configuration.timeouts) != OVER]
+        in_use = sum(flow.backend == backend.id for flow in live)
+        if len(live) >= 0.4 * self.model.places or (ports - in_use <= 4 and len(live) > 1):
+            return ["snat_ports_exhausted", "flow_table_full"]
+        return ["snat_ports_exhausted"] if in_use >= 0.75 * ports else []
+
+    # Without flows.
+
+    def without_flow(self, packet, service, selected, is_new=False, client=None):
+        """By the client's address alone: in mode dsr, and in a tunnel. `client`: its tuple, where
+        the packet does not have it."""
+        backend = self.configuration.backends.get(selected)
+        if backend is None or (service.mode == "dsr" and backend.family != packet.family):
+            return self.refused("backend_gone", service.id)
+        if not backend.resolved:
+            return self.refused("backend_unresolved", service.id)
+        if packet.hops <= 1:
+            return self.time_exceeded(packet, service.id)
+        if service.mode == "dsr":
+            frame = rewrites.handed_over(packet, backend.hop)
+        else:
+            room = backend.mtu - rewrites.header_bytes(backend.address)
+            if 0 < room < packet.ip_bytes:
+                return self.too_big(packet, service.id, room)
+            if self.configuration.is_tunnel_source(packet.source):
+                return self.refused("loop", service.id)
+            if backend.family not in self.configuration.tunnel_sources:
+                return self.refused("no_tunnel_source", service.id)
+            frame = self.tunnelled(packet, backend, (service.id, *(client or (
+                packet.source, packet.source_port))))
+        return self.sent(packet, frame, backend.hop.interface, "backend", service.id, backend.id,
+                         is_new)
+
+    def tunnelled(self, packet, backend, client):
+        """How the outer header varies with the flow is the dataplane's choice, within the prefix;
+        that it does not vary within the flow is not."""
+        prefix = self.configuration.tunnel_sources[backend.family]
+        key = (client, backend.family, prefix)
+        source, label = self.model.spreads.get(key) or self.seen_spread(backend, prefix)
+        self.then(self.model.spreads.__setitem__, key, (source, label))
+        return rewrites.tunnelled(packet, backend.hop, source, backend.address, label)
+
+    def seen_spread(self, backend, prefix):
+        """Source and flow label, if they may be."""
+        network = prefix.network_address.packed
+        frame = self.seen.frame
+        if len(frame) < ETHERNET_BYTES + rewrites.header_bytes(network):
+            return network, 0
+        at = 26 if backend.family == 4 else 22
+        source = frame[at:at + len(network)]
+        label = int.from_bytes(frame[15:18], "big") & 0xFFFFF if backend.family == 6 else 0
+        return (source, label) if self.configuration.is_tunnel_source(source) else (network, 0)
+
+    # Backends.
+
+    def from_backend(self, packet):
+        flow = self.flow_to(packet.source, packet.source_port, packet.protocol, packet.destination,
+                            packet.destination_port)
+        if flow is None:
+            return self.refused("no_flow")
+        service = self.configuration.services.get(flow.key[0])
+        if packet.hops > 1:
+            self.then(flow.backend_sent, packet, self.now)
+        if service is None:
+            return self.refused("no_flow", flow.key[0])
+        if packet.hops <= 1:
+            return self.time_exceeded(packet, service.id)
+        _, client, port = flow.key
+        hop = self.hop_to_client(flow)
+        frame = rewrites.translated(packet, hop, service.vip, service.port, client, port)
+        return self.sent(packet, frame, hop.interface, "client", service.id, flow.backend)
+
+    def flow_to(self, backend_address, backend_port, protocol, snat_address, snat_port):
+        backend = self.configuration.endpoints.get((backend_address, backend_port, protocol))
+        flow = self.model.flows.by_return.get((backend, snat_address, snat_port))
+        return flow if self.is_there(flow) else None
+
+    def hop_to_client(self, flow):
+        mac = self.choices.of(sorted(flow.hops))
+        if len(flow.hops) > 1:
+            self.then(setattr, flow, "hops", {mac: flow.hops[mac]})
+        interface = self.configuration.interfaces[flow.interface]
+        return Hop(interface, self.configuration.own_macs[interface], mac)
+
+    # ICMP errors of others, to the end that sent what they are about.
+
+    def error(self, packet):
+        quoted = Quoted(packet)
+        if quoted.problem or quoted.source != packet.destination:
+            return self.refused("not_ours")
+        if self.configuration.is_of_pool(quoted.source, quoted.source_port):
+            return self.error_to_client(packet, quoted)
+        return self.error_to_backend(packet, quoted)
+
+    def error_to_client(self, packet, quoted):
+        flow = self.flow_to(quoted.destination, quoted.destination_port, quoted.protocol,
+                            quoted.source, quoted.source_port)
+        if flow is None:
+            return self.refused("no_flow")
+        service = self.configuration.services.get(flow.key[0])
+        if service is None:
+            return self.refused("no_flow", flow.key[0])
+        if packet.hops <= 1:
+            return self.time_exceeded(packet, service.id)
+        _, client, port = flow.key
+        hop = self.hop_to_client(flow)
+        frame = rewrites.translated_error(packet, quoted, hop, service.vip, service.port, client,
+                                          port)
+        return self.sent(packet, frame, hop.interface, "client", service.id, flow.backend)
+
+    def error_to_backend(self, packet, quoted):
+        service = self.configuration.service_at(quoted.source, quoted.source_port, quoted.protocol)
+        if service is None:
+            return self.refused("not_ours")
+        client = quoted.destination, quoted.destination_port
+        flow = self.model.flows.by_client.get((service.id, *client))
+        if flow and flow.backend not in self.configuration.backends:
+            flow = None
+        if self.is_there(flow):
+            return self.error_by_flow(packet, quoted, service, flow)
+        if service.mode == "nat":
+            return self.refused("no_flow", service.id)
+        selected = self.configuration.selected(service, *client)
+        if not selected:
+            return self.refused("no_backend", service.id)
+        return self.without_flow(packet, service, selected, client=client)
+
+    def error_by_flow(self, packet, quoted, service, flow):
+        backend = self.configuration.backends[flow.backend]
+        if not backend.resolved:
+            return self.refused("backend_unresolved", service.id)
+        if packet.hops <= 1:
+            return self.time_exceeded(packet, service.id)
+        frame = rewrites.translated_error(packet, quoted, backend.hop, *flow.snat,
+                                          backend.address, backend.port)
+        return self.sent(packet, frame, backend.hop.interface, "backend", service.id, backend.id)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands in a frame, as the RFCs have it, and what is wrong with it.
+
+Addresses are bytes. Offsets count from the frame's first byte. Internet checksums (RFC 1071) are
+taken as what they are, remainders modulo 65535, so nothing here knows of carries.
+"""
+from struct import unpack_from
+
+ETHERNET_BYTES = 14
+FAMILIES = {0x0800: 4, 0x86DD: 6}
+HEADER_BYTES = {4: 20, 6: 40}  # of IP, without options
+ICMP, TCP, UDP, FRAGMENT_HEADER, ICMPV6 = 1, 6, 17, 44, 58
+ICMP_OF = {4: ICMP, 6: ICMPV6}
+ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}  # ICMP types that quote a packet
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+PROTOCOLS = {"tcp": TCP, "udp": UDP}
+
+
+def word(data, at):
+    return unpack_from("!H", data, at)[0]
+
+
+def sum16(data):
+    """The sum of the 16-bit words, in ones' complement: 65536 is 1, so the bytes as one number."""
+    return int.from_bytes(data if len(data) % 2 == 0 else data + b"\0", "big") % 65535
+
+
+class Packet:
+    """An IP packet in a frame. `problem`: why nothing can be made of it; then what stands behind
+    the place where it was noticed is not filled in."""
+
+    __slots__ = ("frame", "family", "problem", "source", "destination", "hops", "traffic_class",
+                 "protocol", "ip_bytes", "at", "source_port", "destination_port", "flags",
+                 "sequence", "acknowledgement")
+
+    def __init__(self, frame, family):
+        self.frame = frame
+        self.family = family
+        self.source = self.destination = None
+        self.flags = 0
+        self.problem = self._read_ip4() if family == 4 else self._read_ip6()
+        if self.problem is None:
+            self.problem = self._read_transport()
+
+    @property
+    def end(self):
+        """Where the IP packet ends, and padding may follow."""
+        return ETHERNET_BYTES + self.ip_bytes
+
+    def _read_ip4(self):
+        frame = self.frame
+        if len(frame) < 34:
+            return "truncated"
+        self.source, self.destination = frame[26:30], frame[30:34]
+        header_bytes = (frame[14] & 15) * 4
+        self.ip_bytes = word(frame, 16)
+        if frame[14] >> 4 != 4 or header_bytes < 20 or self.ip_bytes < header_bytes:
+            return "malformed"
+        if self.end > len(frame):
+            return "truncated"
+        self.traffic_class, self.hops, self.protocol = frame[15], frame[22], frame[23]
+        self.at = ETHERNET_BYTES + header_bytes
+        return "fragment" if word(frame, 20) & 0x3FFF else None
+
+    def _read_ip6(self):
+        frame = self.frame
+        if len(frame) < 54:
+            return "truncated"
+        self.source, self.destination = frame[22:38], frame[38:54]
+        if frame[14] >> 4 != 6:
+            return "malformed"
+        self.ip_bytes = 40 + word(frame, 18)
+        if self.end > len(frame):
+            return "truncated"
+        self.traffic_class = word(frame, 14) >> 4 & 0xFF
+        self.protocol, self.hops = frame[20], frame[21]
+        self.at = 54
+        return "fragment" if self.protocol == FRAGMENT_HEADER else None
+
+    def _read_transport(self):
+        frame, at = self.frame, self.at
+        payload_bytes = self.end - at
+        if self.protocol == ICMP_OF[self.family]:
+            is_error = payload_bytes >= 8 and frame[at] in ERRORS[self.family]
+            return None if is_error else "not_ours"
+        if self.protocol not in (TCP, UDP):
+            return "not_ours"
+        header_bytes = 20 if self.protocol == TCP else 8
+        if payload_bytes < header_bytes:
+            return "truncated"
+        said_bytes = (frame[at + 12] >> 4) * 4 if self.protocol == TCP else word(frame, at + 4)
+        if not header_bytes <= said_bytes <= payload_bytes:
+            return "malformed"
+        self.source_port, self.destination_port = unpack_from("!HH", frame, at)
+        if self.protocol == TCP:
+            self.sequence, self.acknowledgement = unpack_from("!II", frame, at + 4)
+            self.flags = frame[at + 13]
+        return None
+
+    @property
+    def is_opening(self):
+        """Whether it may begin a connection."""
+        return self.protocol == UDP or self.flags & (SYN | ACK | RST | FIN) == SYN
+
+    @property
+    def is_plain(self):
+        return not self.flags & (SYN | RST | FIN)
+
+
+class Quoted:
+    """The packet that an ICMP error is about; `problem`: True when it cannot be read."""
+
+    __slots__ = ("ip_at", "at", "source", "destination", "protocol", "source_port",
+                 "destination_port", "checksum_at", "problem")
+
+    def __init__(self, error):
+        self.ip_at = error.at + 8
+        self.problem = not self._read(error)
+
+    def _read(self, error):
+        frame, ip_at, end = error.frame, self.ip_at, error.end
+        if ip_at + HEADER_BYTES[error.family] > end or frame[ip_at] >> 4 != error.family:
+            return False
+        if error.family == 4:
+            header_bytes = (frame[ip_at] & 15) * 4
+            if header_bytes < 20 or word(frame, ip_at + 6) & 0x1FFF:
+                return False
+            self.protocol = frame[ip_at + 9]
+            addresses = frame[ip_at + 12:ip_at + 20]
+        else:
+            header_bytes = 40
+            self.protocol = frame[ip_at + 6]
+            addresses = frame[ip_at + 8:ip_at + 40]
+        half = len(addresses) // 2
+        self.source, self.destination = addresses[:half], addresses[half:]
+        self.at = ip_at + header_bytes
+        if self.protocol not in (TCP, UDP) or self.at + 8 > end:
+            return False
+        self.source_port, self.destination_port = unpack_from("!HH", frame, self.at)
+        checksum_at = self.at + (16 if self.protocol == TCP else 6)
+        self.checksum_at = checksum_at if checksum_at + 2 <= end else None
+        return True

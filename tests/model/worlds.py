@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random worlds: a configuration, and what becomes of it while packets come."""
+from dataclasses import replace
+
+from golden.builder import APPLIANCE, INTERFACE, Appliance, Backend, Service
+from model.executor import FLOW_TABLE_ENTRIES, MAX_BACKENDS, MAX_SERVICES
+
+OTHER_INTERFACE = (7, "02:00:00:00:00:07")
+VIPS = {4: ("203.0.113.10", "203.0.113.11"), 6: ("2001:db8:113::10", "2001:db8:113::11")}
+SNATS = {4: ("10.0.0.254", "10.0.0.253"), 6: ("2001:db8:10::fe", "2001:db8:10::fd")}
+TUNNELS = {4: ("198.51.100.7/32", "198.51.100.0/24", "198.51.100.0/22"),
+           6: ("2001:db8:99::7/128", "2001:db8:99::/64", "2001:db8:99::/60")}
+BACKENDS_OF_A_SERVICE = 3
+
+
+class World:
+    """`appliance` is what is configured now. A removed service or backend may come back, as it was:
+    its id keeps its meaning."""
+
+    def __init__(self, random):
+        self.random = random
+        self._ports = iter(random.sample(range(1024, 65536), 64))
+        services, backends = self._services_and_backends()
+        self.everything = Appliance(
+            services=services, backends=backends,
+            snat_addresses=self._snat_addresses(), snat_ports=self._snat_ports(),
+            hash_key=(random.getrandbits(64), random.getrandbits(64)),
+            interfaces=self._interfaces(), tunnel_sources=self._tunnel_sources(),
+            flow_table_entries=random.choice(FLOW_TABLE_ENTRIES), **self._timeouts())
+        self.appliance = self.everything
+
+    def _services_and_backends(self):
+        random = self.random
+        services, backends = [], []
+        for number in range(1, random.randrange(2, min(6, MAX_SERVICES))):
+            family, protocol = random.choice((4, 6)), random.choice(("tcp", "udp"))
+            mode = random.choice(("nat", "nat", "nat", "dsr", "tunnel", "tunnel"))
+            port = next(self._ports)
+            own = [self._backend(len(backends) + n + 1, family, protocol, mode, port)
+                   for n in range(random.randrange(1, BACKENDS_OF_A_SERVICE + 1))]
+            backends += own[:MAX_BACKENDS - 1 - len(backends)]
+            services.append(Service(
+                number, random.choice(VIPS[family]), port, protocol, mode=mode,
+                slots=self._slots([backend.id for backend in own]),
+                prefix_bits=random.choice((0, 0, 24 if family == 4 else 64, 9, 31)),
+                has_flows=mode == "nat" or random.random() < 0.3,
+                hash=random.choice(("client", "client", "flow"))))
+        return tuple(services), tuple(backends)
+
+    def _backend(self, number, family, protocol, mode, port):
+        random = self.random
+        if mode == "tunnel":
+            family = random.choice((4, 6))
+        interface, own_mac = random.choice(((INTERFACE, APPLIANCE),) * 3 + (OTHER_INTERFACE,))
+        address = f"10.0.0.{number}" if family == 4 else f"2001:db8:10::{number:x}"
+        return Backend(number, address, random.randrange(1, 65536) if mode == "nat" else port,
+                       protocol, mac=f"02:00:00:00:b0:{number:02x}", interface=interface,
+                       own_mac=own_mac, resolved=random.random() > 0.02,
+                       mtu=random.choice((0, 1500, 1400, 576, 100, 20)))
+
+    def _slots(self, ids):
+        return tuple(self.random.choice((*ids,) * 5 + (0,)) for _ in range(5))
+
+    def _snat_addresses(self):
+        kept = [address for family in (4, 6) for address in
+                SNATS[family][:self.random.choice((1, 1, 1, 1, 2, 2, 2, 2, 0))]]
+        return tuple(kept)
+
+    def _snat_ports(self):
+        first = self.random.choice((20000, 1024, 60000))
+        return first, first + self.random.choice((1, 2, 8, 64, 1000, 5000)) - 1
+
+    def _interfaces(self):
+        own = (INTERFACE, APPLIANCE)
+        orders = ((own, OTHER_INTERFACE), (OTHER_INTERFACE, own), (own,))
+        return (OTHER_INTERFACE,) if self.random.random() < 0.01 else self.random.choice(orders)
+
+    def _tunnel_sources(self):
+        return tuple(self.random.choice(TUNNELS[family]) for family in (4, 6)
+                     if self.random.random() > 0.1)
+
+    def _timeouts(self):
+        choices = {"tcp_half_open": (300, 3_000, 10_000, 60_000),
+                   "tcp_established": (3_000, 20_000, 7_440_000),
+                   "tcp_closing": (3_000, 10_000, 60_000),
+                   "udp_half_open": (300, 3_000, 30_000),
+                   "udp_established": (3_000, 20_000, 300_000)}
+        return {name: self.random.choice(values) for name, values in choices.items()}
+
+    def change(self):
+        """Somebody applies another configuration."""
+        random = self.random
+        ways = (self._change_backend,) * 5 + (self._change_service,) * 4 + (self._come_and_go,)
+        self.appliance = random.choice(ways)(self.appliance)
+
+    def _change_backend(self, appliance):
+        if not appliance.backends:
+            return self.everything
+        random = self.random
+        backend = random.choice(appliance.backends)
+        change = random.choice((
+            {"down": not backend.down}, {"down": not backend.down},
+            {"resolved": not backend.resolved}, {"resolved": True}, {"resolved": True},
+            {"mac": f"02:00:00:00:b1:{random.randrange(256):02x}"},
+            {"mtu": random.choice((0, 1500, 1280, 200))}))
+        return appliance.with_backend(backend.id, **change)
+
+    def _change_service(self, appliance):
+        if not appliance.services:
+            return self.everything
+        service = self.random.choice(appliance.services)
+        if self.random.random() < 0.6:
+            ids = [number for number in service.slots if number] or [0]
+            return appliance.with_service(service.id, slots=self._slots(ids))
+        mode = self.random.choice(("nat", "dsr", "tunnel"))
+        has_flows = service.has_flows or mode == "nat"
+        return appliance.with_service(service.id, mode=mode, has_flows=has_flows)
+
+    def _come_and_go(self, appliance):
+        random = self.random
+        if random.random() < 0.5:
+            return self.everything
+        if random.random() < 0.5 and appliance.backends:
+            gone = random.choice(appliance.backends)
+            kept = tuple(backend for backend in appliance.backends if backend is not gone)
+            return replace(appliance, backends=kept)
+        kept = tuple(service for service in appliance.services if random.random() < 0.7)
+        return replace(appliance, services=kept)
