@@ -7,7 +7,7 @@ import time
 
 from checks.process import REPORTS
 from checks.results import Tally
-from checks.stages import BENCH, STAGES
+from checks.stages import BENCH, MODEL_RUN, STAGES
 
 LOG_TAIL_LINES = 60
 
@@ -17,6 +17,9 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
     parser.add_argument("--stage", metavar="NAME", help="that stage, and what it needs")
     parser.add_argument("--bench", action="store_true", help="the benchmark too")
+    parser.add_argument("--model-packets", type=int, metavar="N", default=MODEL_RUN.packets,
+                        help="how many random packets the stages of the reference model play")
+    parser.add_argument("--model-seed", type=int, metavar="N", help="the same ones as then")
     parser.add_argument("--list", action="store_true", help="name the stages")
     return parser.parse_args()
 
@@ -28,7 +31,9 @@ def chosen(options):
         return chosen_stages + ([BENCH] if options.bench else [])
     if options.stage not in (stage.name for stage in stages):
         sys.exit(f"check: no stage {options.stage!r}: see ./check --list")
-    needs = {options.stage, "asan-build"} if options.stage == "asan" else {options.stage}
+    needs = {options.stage}
+    if options.stage.startswith("asan"):
+        needs.add("asan-build")
     return [stage for stage in stages if stage.needed or stage.name in needs]
 
 
@@ -55,6 +60,7 @@ def main():
         for stage in (*STAGES, BENCH):
             print(f"{stage.name:<11} {stage.what}")
         return 0
+    MODEL_RUN.packets, MODEL_RUN.seed = options.model_packets, options.model_seed
     REPORTS.mkdir(parents=True, exist_ok=True)
     total = Tally()
     for stage in chosen(options):

@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -99,6 +100,32 @@ def asan_build(log):
                                  "-Db_lundef=false"], log)
 
 
+@dataclass
+class ModelRun:
+    """What the options of ./check say about it; without a seed every run has another one."""
+
+    packets: int = 50_000
+    seed: int | None = None
+
+
+MODEL_RUN = ModelRun()
+
+
+def model(directory=BUILD, dataplanes=(), environment=None):
+    def stage(log):
+        seed = random.randrange(1 << 32) if MODEL_RUN.seed is None else MODEL_RUN.seed
+        print(f"seed {seed:<10} ", end="", flush=True)
+        command = [ROOT / "tests" / "model" / "run", "--packets", str(MODEL_RUN.packets),
+                   "--seed", str(seed), "--executor", directory / "tests/model/model_executor",
+                   *dataplanes]
+        done = run(command, log, environment, limit_s=60 + MODEL_RUN.packets // 500)
+        tally = Tally.of(f"random packets of seed {seed} are forwarded as by the model", done == 0)
+        if os.geteuid() != 0 and not dataplanes:
+            tally.skips.append(("the BPF program under the model", "needs root"))
+        return tally
+    return stage
+
+
 def bench(log):
     done = run([BUILD / "tests" / "bench" / "walk_bench"], log)
     print(log.read_text(errors="replace"), end="")
@@ -112,9 +139,12 @@ STAGES = (
     Stage("style", "tests/tidy: lengths, include direction, headers", pytest_suite("tidy")),
     Stage("unit", "unit tests", gtest_suites("unit")),
     Stage("golden", "golden packets: the core in process, the BPF program", gtest_suites("golden")),
+    Stage("model", "random packets: the core, the BPF program and the reference model", model()),
     Stage("asan-build", "build everything with address and UB sanitizers", asan_build),
     Stage("asan", "the unit and golden tests with them",
           gtest_suites("unit", "golden", directory=ASAN_BUILD, environment=SANITIZERS)),
+    Stage("asan-model", "random packets through the core with them, and the reference model",
+          model(ASAN_BUILD, ("--core-only",), SANITIZERS)),
     Stage("lab", "the daemon in the lab", pytest_suite("lab"), quick=False),
     Stage("vm", "Debian 12's stock kernel under emulation", pytest_suite("vm"), quick=False),
     Stage("clang-tidy", "clang-tidy, one test a source", tidy.stage, quick=False),
