@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds frames, and breaks them. Quick rather than general: golden/builder.py asks scapy."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import pack, pack_into
 
 from model.wire import FRAGMENT_HEADER, ICMP_OF, PROTOCOLS, TCP, sum16, word
@@ -61,6 +61,14 @@ def transport(fields):
     checksum = -(total + sum16(segment)) % 65535
     pack_into("!H", segment, checksum_at, checksum or (0 if number == TCP else 0xFFFF))
     return bytes(segment)
+
+
+def sum_to_nothing(fields, source, destination):
+    """A payload with which the checksum is zero once the packet is between these two."""
+    fields.payload = bytes(2)
+    leaving = transport(replace(fields, source=source, destination=destination))
+    at = 16 if fields.protocol == "tcp" else 6
+    fields.payload = leaving[at:at + 2]
 
 
 def datagram(fields):

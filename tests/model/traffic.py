@@ -14,6 +14,7 @@ OWN_MAC = mac_bytes(APPLIANCE)
 ROUTERS = [mac_bytes(f"02:00:00:00:00:0{n}") for n in (1, 1, 1, 2)]
 TALKS = (6, 24, 24, 120)  # at once; 120 fill a small flow table
 REMEMBERED_FRAMES = 40
+FLOOD = 150  # newcomers: more than a small flow table holds
 CLIENTS = {4: ("198.18.0.", "198.18.1."), 6: ("2001:db8:18::", "2001:db8:18:1::")}
 FROM_TUNNELS = {4: ("198.51.100.", "198.51.101."), 6: ("2001:db8:99::", "2001:db8:99:1::")}
 CONTROL_BYTES = (SYN, SYN | ACK, ACK, ACK, ACK | 8, FIN | ACK, RST, RST | ACK, 0, SYN | FIN, 0xC2)
@@ -44,13 +45,14 @@ class Traffic:
         self.timeouts_ms = timeouts_ms
         self.talks, self.most_talks = [], random.choice(TALKS)
         self.came, self.left = [], []  # frames
+        self.flood = 0  # newcomers still to come at once
         self._asked = None  # the talk whose packet is on its way, and which way
 
     def step_ms(self):
         """How much time passes before the next packet."""
         random = self.random
         chance = random.random()
-        if chance < 0.8:
+        if chance < 0.8 or self.flood:
             return 0
         if chance < 0.96:
             return random.randrange(100)
@@ -62,6 +64,9 @@ class Traffic:
 
     def next(self):
         self._asked = None
+        if self.flood or self.random.random() < 0.001:
+            self.flood = (self.flood or FLOOD) - 1
+            return self._newcomer()
         ways = ((self._request, 9), (self._answer, 8), (self._error, 3), (self._again, 1),
                 (self._stray, 1))
         way, = self.random.choices([way for way, _ in ways], [weight for _, weight in ways])
@@ -138,6 +143,15 @@ class Traffic:
             fields.flags = random.choice(CONTROL_BYTES)
         fields.acknowledgement = random.choice((talk.acknowledges,) * 8 + (
             (talk.acknowledges + random.randrange(65536)) & 0xFFFFFFFF, random.getrandbits(32), 0))
+        if talk.onward and random.random() < 0.02:
+            packets.sum_to_nothing(fields, *talk.onward)
+        return self._to_us(packets.datagram(fields), talk.router)
+
+    def _newcomer(self):
+        talk = Talk(self.random, self.world.everything.services[0])
+        fields = self._fields((talk.client, self.random.randrange(65536)),
+                              (talk.vip, talk.service.port), talk.service.protocol)
+        fields.flags = SYN
         return self._to_us(packets.datagram(fields), talk.router)
 
     def _answer(self):
@@ -152,6 +166,8 @@ class Traffic:
         fields.flags = ACK if talk.acknowledges else SYN | ACK
         if random.random() < 0.2:
             fields.flags = random.choice(CONTROL_BYTES)
+        if random.random() < 0.02:
+            packets.sum_to_nothing(fields, (talk.vip, talk.service.port), (talk.client, talk.port))
         return self._to_us(packets.datagram(fields), random.choice(ROUTERS))
 
     def _direct_answer(self):
