@@ -27,6 +27,7 @@ PS_TABLE(backends, struct ps_backend);
 PS_TABLE(lookup_tables, struct ps_lookup_table);
 PS_TABLE(known_clients, struct ps_known_clients);
 PS_TABLE(affinities, struct ps_affinity_set);
+PS_TABLE(fragments, struct ps_fragment_set);
 PS_TABLE(flow_index4, struct ps_index_set4);
 PS_TABLE(flow_index6, struct ps_index_set6);
 PS_TABLE(flows4, struct ps_flow_set4);
@@ -50,6 +51,18 @@ volatile __u64 test_clock_ns = 0;
 
 static __u32 now_ticks(void) {
   return (__u32)((has_test_clock ? test_clock_ns : bpf_jiffies64() * jiffy_ns) >> PS_TICK_SHIFT);
+}
+
+PS_INLINE struct ps_frame ps_frame_of(struct xdp_md *ctx) {
+  const struct ps_frame frame = {
+      .data = (__u8 *)(long)ctx->data,
+      .end = (__u8 *)(long)ctx->data_end,
+      .handle = ctx,
+      .interface_index = ctx->ingress_ifindex,
+      .worker = bpf_get_smp_processor_id(),
+      .now_ticks = now_ticks(),
+  };
+  return frame;
 }
 
 PS_INLINE __u32 ps_frame_length(const struct ps_frame *frame) {
@@ -131,6 +144,10 @@ PS_INLINE __u32 ps_affinity_sets(const struct ps_tables *tables) {
 
 PS_INLINE struct ps_affinity_set *ps_affinity_set_at(const struct ps_tables *tables, __u32 set) {
   return PS_ELEMENT(affinities, set);
+}
+
+PS_INLINE struct ps_fragment_set *ps_fragment_set_at(const struct ps_tables *tables, __u32 set) {
+  return PS_ELEMENT(fragments, set);
 }
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables) {

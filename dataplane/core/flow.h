@@ -44,8 +44,8 @@ struct ps_tuple {
 };
 
 PS_INLINE struct ps_tuple ps_tuple_of(const struct ps_packet *packet) {
-  const struct ps_tuple tuple = {packet->source, packet->destination, packet->udp->source_port,
-                                 packet->udp->destination_port, packet->protocol};
+  const struct ps_tuple tuple = {packet->source, packet->destination, packet->source_port,
+                                 packet->destination_port, packet->protocol};
   return tuple;
 }
 
@@ -210,13 +210,6 @@ PS_INLINE struct ps_flow *ps_flow_set_of(const struct ps_tables *tables,
                                          const struct ps_tuple *return_tuple) {
   const __u64 hash = ps_tuple_hash(settings, family, return_tuple);
   return ps_flow_set_at(tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables)));
-}
-
-// 1 when x is zero, without a branch; x below 2^63.
-PS_INLINE __u64 ps_is_zero(__u64 x) {
-  __u64 zero = (x - 1) >> 63;
-  PS_OPAQUE(zero);
-  return zero;
 }
 
 // The way of the set to look at first: the one with this port, found without a branch, for which

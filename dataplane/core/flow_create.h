@@ -141,10 +141,10 @@ PS_CALL int ps_try_port(const struct ps_tables *tables, const struct ps_settings
                            : ps_try_port_of(tables, settings, PS_IPV6, backend, wanted);
 }
 
-PS_INLINE enum ps_reason ps_place_flow(const struct ps_tables *tables,
-                                       const struct ps_settings *settings, int family,
-                                       const struct ps_backend *backend,
-                                       struct ps_new_flow *wanted) {
+PS_INLINE enum ps_reason ps_try_ports(const struct ps_tables *tables,
+                                      const struct ps_settings *settings, int family,
+                                      const struct ps_backend *backend,
+                                      struct ps_new_flow *wanted) {
   wanted->random = wanted->client_hash ^ settings->hash_key[1];
   for (int tries = 0; tries < PS_PORT_TRIES; tries++) {
     if (ps_try_port(tables, settings, family, backend, wanted) == PS_PLACE_TAKEN) {
@@ -261,15 +261,24 @@ PS_INLINE void ps_reopen_flow(struct ps_flow *flow, __u64 word, __u32 now) {
   }
 }
 
-// The client's new flow, whose source port is in `wanted` then, or why there is none (enum
-// ps_reason). When two processors open the same flow at once, each makes its own: the client's next
-// packet goes by the one that the index names, the other stays half-open and gives way.
-PS_CALL int ps_create_flow(const struct ps_tables *tables, const struct ps_settings *settings,
-                           int family, const struct ps_backend *backend,
-                           struct ps_new_flow *wanted) {
+// A place and a source port for the flow, which are in `wanted` then, or why there are none (enum
+// ps_reason).
+PS_CALL int ps_place_flow(const struct ps_tables *tables, const struct ps_settings *settings,
+                          int family, const struct ps_backend *backend,
+                          struct ps_new_flow *wanted) {
   if (!tables || !settings || !backend || !wanted) return PS_REASON_tables_unreadable;
-  const enum ps_reason reason = ps_place_flow(tables, settings, family, backend, wanted);
-  if (reason) return reason;
+  return ps_try_ports(tables, settings, family, backend, wanted);
+}
+
+// The client's new flow, whose source port is in `wanted` then. When two processors open the same
+// flow at once, each makes its own: the client's next packet goes by the one that the index names,
+// the other stays half-open and gives way.
+PS_MUST_USE PS_INLINE enum ps_reason ps_create_flow(const struct ps_tables *tables,
+                                                    const struct ps_settings *settings, int family,
+                                                    const struct ps_backend *backend,
+                                                    struct ps_new_flow *wanted) {
+  const int reason = ps_place_flow(tables, settings, family, backend, wanted);
+  if (reason) return (enum ps_reason)reason;
   return ps_index_flow(tables, settings, family, backend, wanted) ? PS_REASON_NONE
                                                                   : PS_REASON_flow_table_full;
 }

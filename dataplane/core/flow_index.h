@@ -220,16 +220,14 @@ PS_INLINE int ps_find_first(const struct ps_tables *tables, const struct ps_sett
   return !PS_LIKELY(known->entry || !ps_index_has_spilled(settings, set, known->now));
 }
 
-PS_INLINE void ps_find_rest(const struct ps_tables *tables, const struct ps_settings *settings,
-                            int family, const struct ps_tuple *tuple,
-                            const struct ps_search *search, struct ps_known_flow *known) {
-  const int place = ps_find_further(tables, settings, family, search);
-  if (!place) return;
+// By what ps_find_further answered.
+PS_INLINE void ps_know_by_place(const struct ps_tables *tables, __u32 generation, int family,
+                                const struct ps_tuple *tuple, int place,
+                                struct ps_known_flow *known) {
   const __u32 choice = ((__u32)place / PS_INDEX_WAYS) & (PS_INDEX_CHOICES - 1);
   struct ps_index_entry *set = ps_index_set_at(tables, family, known->hash, choice);
   if (!set) return;
-  ps_know_by_entry(tables, search->generation, family, tuple,
-                   ps_index_key(family, tuple, known->hash),
+  ps_know_by_entry(tables, generation, family, tuple, ps_index_key(family, tuple, known->hash),
                    ps_index_way(set, family, (__u32)place), known);
 }
 
@@ -246,7 +244,8 @@ PS_INLINE void ps_find_client(const struct ps_tables *tables, const struct ps_se
   search.generation = generation;
   search.now = known->now;
   search.hash = known->hash;
-  ps_find_rest(tables, settings, family, tuple, &search, known);
+  const int place = ps_find_further(tables, settings, family, &search);
+  if (place) ps_know_by_place(tables, generation, family, tuple, place, known);
 }
 
 // Whether the flow is the one that the entry names: its return tuple, and its client.

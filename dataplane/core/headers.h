@@ -38,6 +38,16 @@ struct PS_WIRE ps_ipv6 {
 };
 PS_SIZE_IS(struct ps_ipv6, 40);
 
+// The begin of every IPv6 extension header that is stepped over; the fragment header is 8 bytes
+// long.
+struct PS_WIRE ps_ipv6_extension {
+  __u8 next_header;
+  __u8 more_words;          // of 8 bytes, after the first
+  struct ps_be16 fragment;  // the fragment header's offset and flags
+  struct ps_be32 identification;
+};
+PS_SIZE_IS(struct ps_ipv6_extension, 8);
+
 struct PS_WIRE ps_tcp {
   struct ps_be16 source_port;
   struct ps_be16 destination_port;
@@ -70,12 +80,23 @@ PS_SIZE_IS(struct ps_icmp, 8);
 // IANA protocol numbers; IPv4 and IPv6 as what another packet carries.
 enum { PS_PROTOCOL_ICMP = 1, PS_PROTOCOL_IPV4 = 4, PS_PROTOCOL_IPV6 = 41, PS_PROTOCOL_ICMPV6 = 58 };
 
+enum {
+  PS_PROTOCOL_HOP_BY_HOP = 0,
+  PS_PROTOCOL_ROUTING = 43,
+  PS_PROTOCOL_FRAGMENT = 44,
+  PS_PROTOCOL_DESTINATION_OPTIONS = 60,
+};
+
 enum { PS_TCP_FIN = 0x01, PS_TCP_SYN = 0x02, PS_TCP_RST = 0x04, PS_TCP_ACK = 0x10 };
 
 #define PS_ETHERTYPE_IPV4 0x0800
 #define PS_ETHERTYPE_IPV6 0x86dd
 #define PS_IPV4_DONT_FRAGMENT 0x4000
-#define PS_IPV4_FRAGMENTED 0x3fff  // more fragments, or an offset
+#define PS_IPV4_MORE_FRAGMENTS 0x2000
+#define PS_IPV4_FRAGMENT_OFFSET 0x1fff
+#define PS_IPV4_FRAGMENTED (PS_IPV4_MORE_FRAGMENTS | PS_IPV4_FRAGMENT_OFFSET)
+#define PS_IPV6_MORE_FRAGMENTS 0x0001
+#define PS_IPV6_FRAGMENT_OFFSET 0xfff8
 
 struct ps_cursor {
   __u8 *at;

@@ -27,10 +27,11 @@ PS_INLINE struct ps_icmp_error ps_error_about(int family, enum ps_reason reason,
   return family == PS_IPV4 ? fragmentation_needed : packet_too_big;
 }
 
-// No error is about another one, and nobody is told whose address is none of one host (RFC 1122,
-// 3.2.2; RFC 4443, 2.4 e).
+// No error is about another one or a later fragment, and nobody is told whose address is none of
+// one host (RFC 1122, 3.2.2; RFC 4443, 2.4 e).
 PS_INLINE int ps_may_be_told4(const struct ps_ipv4 *quoted) {
   const __u8 first = *(const __u8 *)&quoted->source;
+  if (quoted->fragment.raw & ps_wire16(PS_IPV4_FRAGMENT_OFFSET).raw) return 0;
   return quoted->protocol != PS_PROTOCOL_ICMP && first != 0 && first != 127 && first < 224;
 }
 

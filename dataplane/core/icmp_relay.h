@@ -23,10 +23,12 @@ struct ps_quoted {
 // Whose packet is quoted is asked in memory, since the answer is a function's of its own.
 struct ps_question {
   struct ps_search about;  // the client's tuple; the hash is filled in
+  int place;               // of its entry, by ps_find_further; 0: not looked for, -1: nowhere
   // The answer:
-  __u64 onward;   // ps_index_entry.onward; 0: the service has no flows
-  __u16 service;  // 0: none
-  __u8 mode;      // enum ps_mode: how the error goes on
+  __u64 onward;     // ps_index_entry.onward; 0: the service has no flows
+  __u16 service;    // 0: none
+  __u8 mode;        // enum ps_mode: how the error goes on
+  __u8 is_further;  // no answer yet: an entry may stand further than the first set
 };
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_quoted_ipv4(struct ps_cursor *cursor,
@@ -95,8 +97,12 @@ PS_INLINE enum ps_reason ps_ask_family(const struct ps_tables *tables,
   struct ps_known_flow known = {};
   known.hash = about->hash = ps_tuple_hash(settings, family, &tuple);
   known.now = about->now;
-  if (ps_find_first(tables, settings, generation, family, &tuple, &known)) {
-    ps_find_rest(tables, settings, family, &tuple, about, &known);
+  if (question->place > 0) {
+    ps_know_by_place(tables, generation, family, &tuple, question->place, &known);
+  } else if (question->place == 0) {
+    question->is_further =
+        (__u8)ps_find_first(tables, settings, generation, family, &tuple, &known);
+    if (question->is_further) return PS_REASON_NONE;
   }
   __u64 word = 0;
   if (known.entry && ps_flow_of_entry(tables, settings, generation, family, known.entry,
@@ -137,7 +143,12 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_ask_about(const struct ps_tables *tables
   question.about.remote_port = quoted->ports->destination_port;
   question.about.local_port = quoted->ports->source_port;
   question.about.protocol = quoted->protocol;
-  const int reason = ps_ask(tables, route->settings, family, &question);
+  int reason = ps_ask(tables, route->settings, family, &question);
+  if (question.is_further) {  // from here: the BPF stack is too short for a call more
+    const int place = ps_find_further(tables, route->settings, family, &question.about);
+    question.place = place ? place : -1;
+    reason = ps_ask(tables, route->settings, family, &question);
+  }
   route->service_id = question.service;
   route->mode = question.mode;
   route->hash = question.about.hash;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // From a frame's bytes to a packet: headers found and checked, nothing changed.
 //
-// IPv4 options are stepped over; fragments and IPv6 extension headers are the kernel's.
+// IPv4 options and a few IPv6 extension headers are stepped over. A later fragment has no transport
+// header: its ports come from where the first one's were noted (fragment.h).
 #pragma once
 
 #include "dataplane/core/headers.h"
@@ -28,20 +29,27 @@ PS_MUST_USE PS_INLINE int ps_frame_extend(struct ps_frame *frame, __s32 bytes);
 // Ends the frame after `bytes`, which are fewer than it has. As above.
 PS_MUST_USE PS_INLINE int ps_frame_cut(struct ps_frame *frame, __u32 bytes);
 
+enum ps_fragment { PS_WHOLE, PS_FIRST_FRAGMENT, PS_LATER_FRAGMENT };
+
 // The ports open both transport headers at the same place.
 struct ps_packet {
   struct ps_ethernet *ethernet;
   struct ps_ipv4 *ipv4;  // by family
   struct ps_ipv6 *ipv6;
-  struct ps_udp *udp;              // by protocol; its ports are TCP's too
+  struct ps_udp *udp;              // its ports are TCP's too; nothing in a later fragment
   struct ps_tcp *tcp;              // nothing for UDP
   struct ps_icmp *icmp;            // an ICMP error: then there is no transport header
   struct ps_be16 *checksum;        // of the transport header
   struct ps_address *source;       // IPv4: only the first word is there
   struct ps_address *destination;  // nothing: the IP header was cut short
   __u32 ip_bytes;
+  __u32 header_bytes;             // of IP, with what is stepped over
+  struct ps_be32 identification;  // of a fragment
+  struct ps_be16 source_port;
+  struct ps_be16 destination_port;
   __u8 protocol;
   __u8 tcp_flags;
+  __u8 fragment;  // enum ps_fragment
 };
 
 // 0: not IP, or too short to tell.
@@ -54,6 +62,14 @@ PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
 PS_INLINE int ps_frame_holds(const struct ps_frame *frame, __u32 ip_bytes) {
   const __u32 bytes = ip_bytes + (__u32)sizeof(struct ps_ethernet);
   return bytes <= (__u32)(frame->end - frame->data) || bytes <= ps_frame_length(frame);
+}
+
+// enum ps_fragment, of the wire word that holds these bits. Without a branch: the BPF verifier then
+// follows one packet, not three.
+PS_INLINE __u8 ps_fragment_of(__u16 raw, __u16 offset_bits, __u16 more_bit) {
+  const __u64 has_offset = ps_is_zero(raw & ps_wire16(offset_bits).raw) ^ 1;
+  const __u64 has_more = ps_is_zero(raw & ps_wire16(more_bit).raw) ^ 1;
+  return (__u8)(has_offset * PS_LATER_FRAGMENT + (has_more & ~has_offset) * PS_FIRST_FRAGMENT);
 }
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
@@ -72,9 +88,46 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
   if (!ps_take(cursor, header_bytes - (__u32)sizeof *ip)) return PS_REASON_truncated;
   packet->ipv4 = ip;
   packet->ip_bytes = ip_bytes;
+  packet->header_bytes = header_bytes;
   packet->protocol = ip->protocol;
-  if (ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENTED).raw) return PS_REASON_fragment;
+  packet->identification.raw = ip->identification.raw;
+  packet->fragment =
+      ps_fragment_of(ip->fragment.raw, PS_IPV4_FRAGMENT_OFFSET, PS_IPV4_MORE_FRAGMENTS);
   return PS_REASON_NONE;
+}
+
+// How many IPv6 extension headers are stepped over. A routing header is not: the checksum is over
+// the address that it leads to in the end.
+#define PS_EXTENSION_HEADERS 1
+
+PS_INLINE int ps_is_extension(__u8 protocol) {
+  return protocol == PS_PROTOCOL_HOP_BY_HOP || protocol == PS_PROTOCOL_ROUTING ||
+         protocol == PS_PROTOCOL_FRAGMENT || protocol == PS_PROTOCOL_DESTINATION_OPTIONS;
+}
+
+PS_INLINE __u32 ps_is_protocol(__u8 protocol, __u8 other) {
+  return (__u32)ps_is_zero((__u64)(protocol ^ other));
+}
+
+// Steps over one extension header, or none. Without a branch, so that the BPF verifier sees one
+// packet behind it and not one for each kind of header.
+PS_MUST_USE PS_INLINE enum ps_reason ps_step_over(struct ps_cursor *cursor,
+                                                  struct ps_packet *packet) {
+  struct ps_cursor peek = *cursor;
+  const struct ps_ipv6_extension *next = (struct ps_ipv6_extension *)ps_take(&peek, sizeof *next);
+  if (!next) return ps_is_extension(packet->protocol) ? PS_REASON_truncated : PS_REASON_NONE;
+  const __u32 is_fragment = ps_is_protocol(packet->protocol, PS_PROTOCOL_FRAGMENT);
+  const __u32 has_length = ps_is_protocol(packet->protocol, PS_PROTOCOL_HOP_BY_HOP) |
+                           ps_is_protocol(packet->protocol, PS_PROTOCOL_DESTINATION_OPTIONS);
+  const __u32 mask = 0 - (is_fragment | has_length);
+  const __u32 bytes = (is_fragment * 8 + has_length * (next->more_words + 1u) * 8) & 0xff8;
+  packet->protocol = (__u8)(packet->protocol ^ ((packet->protocol ^ next->next_header) & mask));
+  packet->identification.raw |= next->identification.raw & (0 - is_fragment);
+  const __u16 field = (__u16)(next->fragment.raw & (0 - is_fragment));
+  packet->fragment = (__u8)(packet->fragment |
+                            ps_fragment_of(field, PS_IPV6_FRAGMENT_OFFSET, PS_IPV6_MORE_FRAGMENTS));
+  packet->header_bytes += bytes;
+  return ps_take(cursor, bytes) ? PS_REASON_NONE : PS_REASON_truncated;
 }
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
@@ -89,7 +142,14 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   if (!ps_frame_holds(frame, packet->ip_bytes)) return PS_REASON_truncated;
   packet->ipv6 = ip;
   packet->protocol = ip->next_header;
-  return ip->next_header == 44 ? PS_REASON_fragment : PS_REASON_NONE;
+  packet->header_bytes = (__u32)sizeof *ip;
+  PS_UNROLL
+  for (int i = 0; i < PS_EXTENSION_HEADERS; i++) {
+    const enum ps_reason reason = ps_step_over(cursor, packet);
+    if (reason) return reason;
+  }
+  if (packet->header_bytes > packet->ip_bytes) return PS_REASON_malformed;
+  return ps_is_extension(packet->protocol) ? PS_REASON_extension_headers : PS_REASON_NONE;
 }
 
 PS_INLINE __u8 ps_icmp_protocol(int family) {
@@ -111,12 +171,16 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cu
     struct ps_udp *udp = (struct ps_udp *)ps_take(cursor, sizeof *udp);
     if (!udp || payload_bytes < sizeof *udp) return PS_REASON_truncated;
     const __u32 udp_bytes = ps_host16(udp->length);
-    if (udp_bytes < sizeof *udp || udp_bytes > payload_bytes) return PS_REASON_malformed;
+    // A first fragment's length is that of all together.
+    if (udp_bytes < sizeof *udp || (udp_bytes > payload_bytes && !packet->fragment)) {
+      return PS_REASON_malformed;
+    }
     packet->udp = udp;
     packet->checksum = &udp->checksum;
     return PS_REASON_NONE;
   }
   if (packet->protocol == ps_icmp_protocol(family)) {
+    if (packet->fragment) return PS_REASON_fragment;
     struct ps_icmp *icmp = (struct ps_icmp *)ps_take(cursor, sizeof *icmp);
     if (!icmp || payload_bytes < sizeof *icmp || !ps_is_icmp_error(family, icmp->type)) {
       return PS_REASON_not_ours;
@@ -137,7 +201,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cu
 }
 
 // Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP,
-// UDP or an ICMP error; else says why not, and whose it was as far as that could be read.
+// UDP (or a part of it) or an ICMP error; else says why not, and whose it was as far as that could
+// be read.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int family,
                                               struct ps_packet *packet) {
   struct ps_cursor cursor = {frame->data, frame->end};
@@ -146,7 +211,14 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int 
   const enum ps_reason reason = family == PS_IPV4 ? ps_parse_ipv4(frame, &cursor, packet)
                                                   : ps_parse_ipv6(frame, &cursor, packet);
   if (reason) return reason;
-  const __u32 header_bytes = family == PS_IPV4 ? (packet->ipv4->version_and_words & 0x0fu) * 4
-                                               : (__u32)sizeof(struct ps_ipv6);
-  return ps_parse_transport(family, &cursor, packet->ip_bytes - header_bytes, packet);
+  if (packet->fragment == PS_LATER_FRAGMENT) {
+    return packet->protocol == PS_TCP || packet->protocol == PS_UDP ? PS_REASON_NONE
+                                                                    : PS_REASON_fragment;
+  }
+  const __u32 payload_bytes = packet->ip_bytes - packet->header_bytes;
+  const enum ps_reason unfit = ps_parse_transport(family, &cursor, payload_bytes, packet);
+  if (unfit || packet->icmp) return unfit;
+  packet->source_port = packet->udp->source_port;
+  packet->destination_port = packet->udp->destination_port;
+  return PS_REASON_NONE;
 }

@@ -12,7 +12,7 @@
   X(truncated, drop, "the frame ends before its headers do")                             \
   X(malformed, drop, "a header contradicts itself")                                      \
   X(ttl_expired, answer, "TTL or hop limit used up")                                     \
-  X(fragment, pass, "a fragment; the kernel takes it")                                   \
+  X(fragment, pass, "a fragment of neither TCP nor UDP; the kernel takes it")            \
   X(no_backend, pass, "no backend takes clients; the kernel refuses it")                 \
   X(no_flow, pass, "a packet amid a connection that is not known; the kernel resets it") \
   X(backend_unresolved, drop, "the backend's MAC address is not known")                  \
@@ -24,7 +24,9 @@
   X(packet_too_big, answer, "does not fit the way to the backend, with a tunnel header") \
   X(no_tunnel_source, drop, "no address that tunnel packets of the family come from")    \
   X(no_room, drop, "the driver left no room before the frame")                           \
-  X(loop, drop, "comes from an address of our own tunnel packets")
+  X(loop, drop, "comes from an address of our own tunnel packets")                       \
+  X(fragment_unknown, drop, "a later fragment whose first one is not known (any more)")  \
+  X(extension_headers, drop, "more IPv6 extension headers than are stepped over")
 
 enum ps_reason {
   PS_REASON_NONE,  // forwarded

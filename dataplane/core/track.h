@@ -24,7 +24,8 @@ PS_INLINE int ps_is_opening(const struct ps_packet *packet) {
 
 // TCP: the client acknowledges the backend's SYN-ACK. UDP has nothing to show but that it goes on.
 PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *flow) {
-  if (!packet->tcp) return 1;
+  if (packet->protocol == PS_UDP) return 1;
+  if (!packet->tcp) return 0;  // a later fragment
   if ((packet->tcp_flags & (PS_TCP_ACK | PS_TCP_SYN)) != PS_TCP_ACK) return 0;
   return ps_host32(packet->tcp->acknowledgement) - ps_host32(flow->expected_ack) <
          PS_HANDSHAKE_WINDOW;
@@ -85,7 +86,7 @@ PS_INLINE void ps_go_on(const struct ps_tables *tables, const struct ps_frame *f
   const int is_established = ps_flow_state(word) == PS_FLOW_ESTABLISHED;
   ps_index_note(known, ps_is_plain(packet) && is_established);
   if (is_established && route->service->affinity_ticks) {
-    ps_select_backend(tables, frame, family, packet->source, packet->udp->source_port, route, 1);
+    ps_select_backend(tables, frame, family, packet->source, packet->source_port, route, 1);
   }
 }
 
@@ -124,10 +125,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *table
   wanted.service = route->service_id;
   wanted.backend = selected;
   wanted.protocol = packet->protocol;
-  const int reason = ps_create_flow(tables, route->settings, family, backend, &wanted);
+  const enum ps_reason reason = ps_create_flow(tables, route->settings, family, backend, &wanted);
   route->is_new = 1;
   route->onward = ps_onward(wanted.snat_port, selected, wanted.snat, 0);
-  return (enum ps_reason)reason;
+  return reason;
 }
 
 // Without a flow, each packet goes where its client's address leads.
@@ -148,8 +149,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
                                                   struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
   const int is_seen = packet->protocol == PS_UDP || !ps_is_opening(packet);
-  const __u16 selected = ps_select_backend(tables, frame, family, packet->source,
-                                           packet->udp->source_port, route, is_seen);
+  const __u16 selected =
+      ps_select_backend(tables, frame, family, packet->source, packet->source_port, route, is_seen);
   const int stays =
       met->flow && route->service->mode == PS_NAT && selected == ps_onward_backend(known->onward);
   if (met->flow && !stays) {
@@ -175,7 +176,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_find_vip(const struct ps_tables *tables,
                                                  const struct ps_packet *packet,
                                                  struct ps_route *route) {
   route->service_id = ps_find_service(tables, route->generation, family, packet->destination,
-                                      packet->udp->destination_port, packet->protocol);
+                                      packet->destination_port, packet->protocol);
   if (!route->service_id) return PS_REASON_not_ours;
   route->service = ps_service_at(tables, route->generation, route->service_id);
   return route->service ? PS_REASON_NONE : PS_REASON_tables_unreadable;
@@ -265,7 +266,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
 PS_INLINE void ps_note_answer(const struct ps_frame *frame, const struct ps_packet *packet,
                               struct ps_flow *flow, __u64 word) {
   const __u8 syn_ack = PS_TCP_SYN | PS_TCP_ACK;
-  if ((packet->tcp_flags & syn_ack) == syn_ack) {
+  if (packet->tcp && (packet->tcp_flags & syn_ack) == syn_ack) {
     flow->expected_ack = ps_wire32(ps_host32(packet->tcp->sequence) + 1);
   }
   ps_flow_update(flow, word, frame->now_ticks, 0, packet->tcp_flags, 0);
@@ -274,9 +275,8 @@ PS_INLINE void ps_note_answer(const struct ps_frame *frame, const struct ps_pack
 // Whether the flow's return tuple is the packet's own: from this backend to this port of ours.
 PS_INLINE int ps_is_answer_of(const struct ps_flow *flow, int family,
                               const struct ps_packet *packet, const struct ps_backend *backend) {
-  return ps_same16(flow->snat_port, packet->udp->destination_port) &&
-         ps_load32(&backend->port) ==
-             ps_port_key(family, packet->udp->source_port, packet->protocol) &&
+  return ps_same16(flow->snat_port, packet->destination_port) &&
+         ps_load32(&backend->port) == ps_port_key(family, packet->source_port, packet->protocol) &&
          ps_same_address(family, &backend->address, packet->source);
 }
 

@@ -88,20 +88,22 @@ PS_INLINE void ps_set_macs(struct ps_ethernet *ethernet, const __u32 macs[3]) {
 
 PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
                           const struct ps_destination *next) {
-  struct ps_udp *ports = packet->udp;
   const __u64 address_change = ps_sum_without_address(family, packet->source) +
                                ps_sum_without_address(family, packet->destination) +
                                ps_sum_address(family, next->from) +
                                ps_sum_address(family, next->to);
-  const __u64 port_change = (__u64)(__u16)~ports->source_port.raw +
-                            (__u16)~ports->destination_port.raw + next->from_port.raw +
-                            next->to_port.raw;
-  ps_update_transport_checksum(family, packet, address_change + port_change);
+  struct ps_udp *ports = packet->udp;
+  if (ports) {
+    const __u64 port_change = (__u64)(__u16)~ports->source_port.raw +
+                              (__u16)~ports->destination_port.raw + next->from_port.raw +
+                              next->to_port.raw;
+    ps_update_transport_checksum(family, packet, address_change + port_change);
+    ports->source_port = next->from_port;
+    ports->destination_port = next->to_port;
+  }
   ps_spend_hop(family, packet, address_change);
   ps_set_address(family, packet->source, next->from);
   ps_set_address(family, packet->destination, next->to);
-  ports->source_port = next->from_port;
-  ports->destination_port = next->to_port;
   ps_set_macs(packet->ethernet, next->ethernet);
 }
 

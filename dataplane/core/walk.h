@@ -8,6 +8,7 @@
 // bytes are untouched.
 #pragma once
 
+#include "dataplane/core/fragment.h"
 #include "dataplane/core/icmp_error.h"
 #include "dataplane/core/icmp_relay.h"
 #include "dataplane/core/track.h"
@@ -145,11 +146,14 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
   enum ps_reason reason = ps_arrive(tables, frame, &route);
   if (!reason) {
     reason = ps_parse(frame, family, &packet);
+    if (!reason && packet.fragment) {
+      reason = ps_meet_fragment(tables, route.settings, family, &packet, frame->now_ticks);
+    }
     if (reason) {
       reason = ps_whose(tables, family, &packet, &route, reason);
     } else if (packet.icmp) {
       reason = ps_relay_error(tables, frame, family, &packet, &route, &out);
-    } else if (ps_is_snat_port(family, packet.destination, packet.udp->destination_port, &route)) {
+    } else if (ps_is_snat_port(family, packet.destination, packet.destination_port, &route)) {
       reason = ps_forward(tables, frame, family, 0, &packet, &route, &out);
     } else {
       reason = ps_forward(tables, frame, family, 1, &packet, &route, &out);

@@ -18,6 +18,7 @@ struct ps_tables {
   struct ps_lookup_table* lookup_tables;   // [PS_LOOKUP_TABLES]
   struct ps_known_clients* known_clients;  // [affinity_tables][PS_LOOKUP_SLOTS]
   struct ps_affinity_set* affinities;
+  struct ps_fragment_set* fragments;  // [PS_FRAGMENT_SETS]
   struct ps_index_set4* flow_index4;
   struct ps_index_set6* flow_index6;
   struct ps_flow_set4* flows4;
@@ -83,6 +84,10 @@ PS_INLINE __u32 ps_affinity_sets(const struct ps_tables* tables) {
 
 PS_INLINE struct ps_affinity_set* ps_affinity_set_at(const struct ps_tables* tables, __u32 set) {
   return set < tables->affinity_sets ? tables->affinities + set : nullptr;
+}
+
+PS_INLINE struct ps_fragment_set* ps_fragment_set_at(const struct ps_tables* tables, __u32 set) {
+  return set < PS_FRAGMENT_SETS ? tables->fragments + set : nullptr;
 }
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables* tables) {

@@ -68,6 +68,10 @@ Result<Skeleton> load_program(const PinDirectory& pins, const TableSizes& sizes)
       return fail_errno(fmt::format("cannot pin the table {}", table.name), errno);
     }
   }
+  // The kernel empties a table of programs when nobody refers to it any more, pins included.
+  if (bpf_map__set_pin_path(skeleton->maps.programs, pins.file("programs").c_str()) != 0) {
+    return fail_errno("cannot pin the table programs", errno);
+  }
   if (balancer::load(skeleton.get()) != 0) {
     return fail_errno("the kernel refused the XDP program or its maps", errno);
   }

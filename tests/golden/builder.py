@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from scapy.config import conf
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6TimeExceeded,
-                                 IPv6)
+                                 IPv6, IPv6ExtHdrFragment)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -162,6 +162,44 @@ def flow_hash(hash_key, packet):
     total ^= total >> 32
     total = total * 0x9E3779B97F4A7C15 & mask
     return total ^ (total >> 29)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A fragment: these bytes of what is behind a packet's IP header."""
+
+    whole: Packet
+    start: int
+    end: int
+    identification: int = 0x1234
+
+    padding = b""
+
+    def __getattr__(self, name):
+        return getattr(self.whole, name)  # family, addresses, ...
+
+    def ip_bytes(self):
+        return len(self.frame()) - 14
+
+    def frame(self):
+        whole = self.whole.frame()
+        behind = whole[self.whole.transport_offset():]
+        fields = {"more": self.end < len(behind), "offset": self.start // 8}
+        return whole[:14] + self._header(whole, **fields) + behind[self.start:self.end]
+
+    def _header(self, whole, more, offset):
+        payload_bytes = self.end - self.start
+        if self.family == 4:
+            header = IP(whole[14:34])
+            header.id, header.flags, header.frag = self.identification, "MF" if more else 0, offset
+            header.len = 20 + payload_bytes
+            del header.chksum
+            return bytes(header)
+        header = IPv6(whole[14:54])
+        extension = IPv6ExtHdrFragment(nh=header.nh, m=int(more), offset=offset,
+                                       id=self.identification)
+        header.nh, header.plen = 44, 8 + payload_bytes
+        return bytes(header) + bytes(extension)
 
 
 @dataclass(frozen=True)
@@ -389,6 +427,16 @@ class Talk:
             return Tunnelled(handed_over, self.appliance, self.by.address)
         return self.translated(handed_over)
 
+    def forwarded_piece(self, piece):
+        handed_over = replace(piece.whole, hops=piece.whole.hops - 1,
+                              ethernet_source=self.by.own_mac, ethernet_destination=self.by.mac)
+        if self.to.mode == "nat":
+            return replace(piece, whole=self.translated(handed_over))
+        handed_over = replace(piece, whole=handed_over)
+        if self.to.mode == "dsr":
+            return handed_over
+        return Tunnelled(handed_over, self.appliance, self.by.address, flow=piece.whole)
+
     def forwarded_error(self, error):
         """In a mode without flows, one that quotes an answer: as the client's packets."""
         handed_over = replace(error, hops=error.hops - 1, ethernet_source=self.by.own_mac,
@@ -417,6 +465,8 @@ def summarise(packet):
     if isinstance(packet, Error):
         return (f"ICMP {packet.kind} {packet.source} > {packet.destination} about: "
                 f"{summarise(packet.about)}")
+    if isinstance(packet, Piece):
+        return f"bytes {packet.start} to {packet.end} of: {summarise(packet.whole)}"
     what = packet.flags if packet.protocol == "tcp" else "datagram"
     return (f"{packet.protocol} {what} {packet.source}.{packet.source_port} > "
             f"{packet.destination}.{packet.destination_port}")
@@ -462,6 +512,21 @@ class Case:
         self._step(summarise(packet), packet.frame(), verdict="transmit", interface=interface,
                    out=out.frame().hex(), **{k: v for k, v in optional.items() if v is not None})
         self._count_traffic(talk, direction, packet.ip_bytes(), new)
+
+    def request_piece(self, talk, piece, new=False):
+        """A fragment of the client's goes to the backend."""
+        self._transmit(talk, "backend", piece, talk.forwarded_piece(piece), talk.by.interface,
+                       new, {})
+
+    def transmits(self, talk, frame, out, summary, new=False):
+        """A client's frame, as bytes, goes to the backend as these."""
+        self._step(summary, frame, verdict="transmit", interface=talk.by.interface, out=out.hex())
+        self._count_traffic(talk, "backend", len(frame) - 14, new)
+
+    def answer_piece(self, talk, piece):
+        """A fragment of the backend's goes to the client."""
+        returned = replace(piece, whole=talk.returned(piece.whole))
+        self._transmit(talk, "client", piece, returned, INTERFACE, False, {})
 
     def request(self, talk, new=False, flows=None, **fields):
         """The client's packet goes to the backend. `flows`: how many live flows there are after

@@ -8,6 +8,7 @@ import json
 import sys
 
 import forwarding_cases
+import fragment_cases
 import hostile_cases
 import icmp_cases
 import stateless_cases
@@ -28,5 +29,5 @@ def write(cases, out):
 
 
 if __name__ == "__main__":
-    MODULES = (forwarding_cases, hostile_cases, icmp_cases, stateless_cases)
+    MODULES = (forwarding_cases, fragment_cases, hostile_cases, icmp_cases, stateless_cases)
     write([case.to_json() for module in MODULES for case in module.cases()], sys.stdout)
