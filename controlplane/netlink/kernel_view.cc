@@ -3,6 +3,7 @@
 #include "controlplane/netlink/kernel_view.h"
 
 #include <linux/neighbour.h>
+#include <linux/net_namespace.h>
 #include <net/if.h>
 
 #include <algorithm>
@@ -14,6 +15,18 @@ Result<void> expect_success(const Result<int>& answer, const char* what) {
   if (!answer) return tl::unexpected(answer.error());
   if (*answer != 0) return fail_errno(what, *answer);
   return {};
+}
+
+std::string kind_of(const Attributes& attributes) {
+  std::string kind;
+  const auto read = [](const nlattr* inner, void* found) {
+    if (mnl_attr_get_type(inner) == IFLA_INFO_KIND) {
+      *static_cast<std::string*>(found) = mnl_attr_get_str(inner);
+    }
+    return MNL_CB_OK;
+  };
+  if (const nlattr* info = attributes.get(IFLA_LINKINFO)) mnl_attr_parse_nested(info, read, &kind);
+  return kind;
 }
 
 Result<void> change_neighbour(const RtSocket& socket, uint32_t interface_index,
@@ -41,12 +54,40 @@ Result<Links> read_links(const RtSocket& socket) {
     if (const nlattr* mtu = attributes.get(IFLA_MTU)) {
       link.mtu = static_cast<uint16_t>(std::min(mnl_attr_get_u32(mtu), 65535u));
     }
+    link.kind = kind_of(attributes);
+    link.linked_index = attributes.u32(IFLA_LINK).value_or(0);
+    link.linked_namespace = attributes.u32(IFLA_LINK_NETNSID);
     link.up = (header->ifi_flags & IFF_UP) && (header->ifi_flags & IFF_RUNNING);
   });
   if (auto read = expect_success(answer, "cannot read the interfaces"); !read) {
     return tl::unexpected(read.error());
   }
   return links;
+}
+
+Result<std::string> read_link_name(const RtSocket& socket, uint32_t namespace_id, uint32_t index) {
+  Request<ifinfomsg> request(RTM_GETLINK, 0);
+  request->ifi_index = static_cast<int>(index);
+  mnl_attr_put_u32(request.message(), IFLA_TARGET_NETNSID, namespace_id);
+  std::string name;
+  const auto answer = socket.talk(request, [&](const nlmsghdr* message) {
+    const Attributes attributes(message, sizeof(ifinfomsg));
+    if (const nlattr* text = attributes.get(IFLA_IFNAME)) name = mnl_attr_get_str(text);
+  });
+  if (!answer) return tl::unexpected(answer.error());
+  return name;  // a refusal says that there is none, or not for us
+}
+
+Result<std::optional<uint32_t>> read_namespace_id(const RtSocket& socket, int descriptor) {
+  Request<rtgenmsg> request(RTM_GETNSID, 0);
+  mnl_attr_put_u32(request.message(), NETNSA_FD, static_cast<uint32_t>(descriptor));
+  std::optional<uint32_t> id;
+  const auto answer = socket.talk(request, [&](const nlmsghdr* message) {
+    id = Attributes(message, sizeof(rtgenmsg)).u32(NETNSA_NSID);
+  });
+  if (!answer) return tl::unexpected(answer.error());
+  if (id == static_cast<uint32_t>(NETNSA_NSID_NOT_ASSIGNED)) return std::nullopt;
+  return id;
 }
 
 Result<Neighbours> read_neighbours(const RtSocket& socket) {

@@ -17,6 +17,11 @@ struct Link {
   MacAddress mac;
   bool up = false;
   uint16_t mtu = 0;  // 65535 for those above it, such as the loopback's
+  std::string kind;  // "veth", "vlan", ...; empty: a device of its own
+  // The other end of a veth, what a VLAN is on; 0: none. An index in the network namespace that has
+  // the id below here; none: in the same.
+  uint32_t linked_index = 0;
+  std::optional<uint32_t> linked_namespace;
 };
 
 struct Neighbour {
@@ -34,6 +39,10 @@ struct Route {
 };
 
 Result<Links> read_links(const RtSocket& socket);
+// Empty: there is no such link in that namespace, or it may not be looked into.
+Result<std::string> read_link_name(const RtSocket& socket, uint32_t namespace_id, uint32_t index);
+// By a descriptor of it; none: this namespace has no id for it.
+Result<std::optional<uint32_t>> read_namespace_id(const RtSocket& socket, int descriptor);
 Result<Neighbours> read_neighbours(const RtSocket& socket);
 // nullopt: no route.
 Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress& destination);
