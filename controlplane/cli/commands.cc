@@ -16,6 +16,7 @@
 #include "controlplane/cli/status_table.h"
 #include "controlplane/control/daemon.h"
 #include "controlplane/control/version.h"
+#include "controlplane/netlink/offload_reader.h"
 
 namespace penstock {
 namespace {
@@ -67,9 +68,20 @@ std::string backend_path(const Options& options) {
                      encode_percent(options.backend));
 }
 
+// Of the interfaces that this machine has: the file may be meant for another.
+void tell_offloads(const Config& config) {
+  for (const std::string& interface : config.dataplane.interfaces) {
+    for (const OffloadProblem& problem : find_offload_problems(interface)) {
+      fmt::print(stderr, "penstock: {}: {}: {}\n", problem.certain ? "warning" : "note", interface,
+                 to_string(problem));
+    }
+  }
+}
+
 int check(const Options& options) {
   const auto config = read_config(options.file);
   if (!config) return complain(config.error().message);
+  tell_offloads(*config);
   size_t backends = 0;
   for (const auto& service : config->services) backends += service.backends.size();
   fmt::print("{}: ok, {} services, {} backends\n", options.file, config->services.size(), backends);

@@ -18,6 +18,7 @@
 
 #include "controlplane/control/daemon.h"
 #include "controlplane/control/server.h"
+#include "controlplane/netlink/offload_reader.h"
 #include "dataplane/xdp/xdp_dataplane.h"
 
 namespace penstock {
@@ -63,6 +64,13 @@ Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
         dataplane.affinity_tables, dataplane.affinity_entries}});
 }
 
+void log_offloads(const std::string& interface) {
+  for (const OffloadProblem& problem : find_offload_problems(interface)) {
+    const auto level = problem.certain ? spdlog::level::warn : spdlog::level::info;
+    spdlog::log(level, "{}: {}", interface, to_string(problem));
+  }
+}
+
 void log_start(const Daemon& daemon) {
   const DataplaneStatus status = daemon.dataplane().status();
   for (const InterfaceStatus& interface : status.interfaces) {
@@ -72,6 +80,7 @@ void log_start(const Daemon& daemon) {
     } else {
       spdlog::warn("{}: degraded: {}", interface.name, interface.degraded);
     }
+    log_offloads(interface.name);
   }
 }
 

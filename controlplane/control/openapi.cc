@@ -15,7 +15,7 @@ constexpr std::string_view kDocument = R"json({
   "paths": {
     "/v1/status": {
       "get": {
-        "summary": "Interfaces, services, backends, health, flows, counters, drops",
+        "summary": "Interfaces and their offloads, services, backends, health, flows, counters",
         "responses": {"200": {"description": "the status"}}
       }
     },

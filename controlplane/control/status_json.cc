@@ -12,6 +12,7 @@
 #include <cmath>
 
 #include "controlplane/control/version.h"
+#include "controlplane/netlink/offload_reader.h"
 #include "dataplane/reason_text.h"
 
 namespace penstock {
@@ -70,6 +71,8 @@ json::array reasons_json(const std::map<std::string, uint64_t>& counts) {
 // Read once for the whole document.
 struct Readings {
   Config config;
+  DataplaneStatus dataplane;
+  std::map<std::string, std::vector<OffloadProblem>> offloads;  // by interface
   CounterSnapshot counters;
   FlowSnapshot flows;
   AffinitySnapshot affinity;
@@ -155,13 +158,23 @@ json::object service_json(const Daemon& daemon, const Readings& readings,
           {"answered", reasons_json(value_or_zero(readings.counters.answered, id))}};
 }
 
-json::object dataplane_json(const Daemon& daemon, const Readings& readings) {
-  const DataplaneStatus status = daemon.dataplane().status();
+json::object interface_json(const Readings& readings, const InterfaceStatus& interface) {
+  json::array problems;
+  for (const OffloadProblem& problem : readings.offloads.at(interface.name)) {
+    problems.push_back(
+        {{"text", problem.text}, {"command", problem.command}, {"certain", problem.certain}});
+  }
+  return {{"name", interface.name},
+          {"attach_mode", interface.attach_mode},
+          {"degraded", interface.degraded},
+          {"offload_problems", std::move(problems)}};
+}
+
+json::object dataplane_json(const Readings& readings) {
+  const DataplaneStatus& status = readings.dataplane;
   json::array interfaces;
   for (const InterfaceStatus& interface : status.interfaces) {
-    interfaces.push_back({{"name", interface.name},
-                          {"attach_mode", interface.attach_mode},
-                          {"degraded", interface.degraded}});
+    interfaces.push_back(interface_json(readings, interface));
   }
   const PortRange ports = readings.config.dataplane.snat_ports;
   return {{"driver", status.driver},
@@ -184,9 +197,12 @@ json::array warnings_json(const Daemon& daemon, const Readings& readings) {
   if (!daemon.last_error().empty()) {
     warn("what is wanted is not in force: " + daemon.last_error());
   }
-  for (const InterfaceStatus& interface : daemon.dataplane().status().interfaces) {
+  for (const InterfaceStatus& interface : readings.dataplane.interfaces) {
     if (!interface.degraded.empty()) {
       warn(fmt::format("{} is degraded: {}", interface.name, interface.degraded));
+    }
+    for (const OffloadProblem& problem : readings.offloads.at(interface.name)) {
+      if (problem.certain) warn(fmt::format("{}: {}", interface.name, to_string(problem)));
     }
   }
   for (const ServiceConfig& service : readings.config.services) {
@@ -201,10 +217,18 @@ json::array warnings_json(const Daemon& daemon, const Readings& readings) {
 }  // namespace
 
 json::object status_json(const Daemon& daemon) {
-  const Readings readings{daemon.effective_config(),      daemon.dataplane().counters(),
-                          daemon.dataplane().flows(),     daemon.dataplane().affinity(),
-                          daemon.health().reports(),      daemon.next_hops().next_hops(),
-                          daemon.next_hops().unresolved()};
+  Readings readings{.config = daemon.effective_config(),
+                    .dataplane = daemon.dataplane().status(),
+                    .offloads = {},
+                    .counters = daemon.dataplane().counters(),
+                    .flows = daemon.dataplane().flows(),
+                    .affinity = daemon.dataplane().affinity(),
+                    .health = daemon.health().reports(),
+                    .next_hops = daemon.next_hops().next_hops(),
+                    .unresolved = daemon.next_hops().unresolved()};
+  for (const InterfaceStatus& interface : readings.dataplane.interfaces) {
+    readings.offloads[interface.name] = find_offload_problems(interface.name);
+  }
   json::array services;
   for (const ServiceConfig& service : readings.config.services) {
     services.push_back(service_json(daemon, readings, service));
@@ -215,7 +239,7 @@ json::object status_json(const Daemon& daemon) {
           {"pid", getpid()},
           {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(uptime).count()},
           {"file", daemon.file()},
-          {"dataplane", dataplane_json(daemon, readings)},
+          {"dataplane", dataplane_json(readings)},
           {"services", std::move(services)},
           {"differences", json::value_from(describe(daemon.file_config(), daemon.overrides()))},
           {"error", daemon.last_error()},

@@ -51,6 +51,56 @@ def test_the_program_is_attached_in_native_mode():
     assert link("appliance", "eth0")["xdp"]["mode"] == 1  # driver mode, in the kernel's own words
 
 
+TX_OFF = "ip netns exec ps-bridge ethtool -K appliance tx off"
+
+
+@contextlib.contextmanager
+def senders_offload_checksums():
+    """The other end of the appliance's veth leaves them to hardware."""
+    netns.run("bridge", *TX_OFF.split()[4:-1], "on")
+    try:
+        yield
+    finally:
+        netns.run("bridge", *TX_OFF.split()[4:])
+
+
+def restarted():
+    """What the log says from a daemon's start until it is ready."""
+    appliance.kill(appliance.pid())
+    before = len(appliance.LOG.read_text(encoding="utf-8"))
+    appliance.wait_all_up(appliance.start())
+    return appliance.LOG.read_text(encoding="utf-8")[before:]
+
+
+def test_the_start_warns_of_an_offload_that_corrupts_with_the_line_that_ends_it():
+    assert "ethtool" not in restarted()
+    with senders_offload_checksums():
+        assert f"run: {TX_OFF}\n" in restarted()
+
+
+def test_status_and_check_warn_of_it_until_the_line_has_been_run():
+    with senders_offload_checksums():
+        (warning,) = appliance.status()["warnings"]
+        assert warning.endswith(f"run: {TX_OFF}")
+        (interface,) = appliance.status()["dataplane"]["interfaces"]
+        assert [problem["command"] for problem in interface["offload_problems"]] == [TX_OFF]
+        checked = appliance.penstock("check", world.CONFIG)
+        assert checked.stderr.startswith("penstock: warning: eth0: appliance, its other end, ")
+    assert appliance.status()["warnings"] == []
+    assert appliance.penstock("check", world.CONFIG).stderr == ""
+
+
+def test_the_line_that_the_warning_names_is_what_matters():
+    """A client further off may leave its checksums open: they are filled in before the last hop."""
+    netns.run("client", "ethtool", "-K", "eth0", "tx", "on")
+    try:
+        assert clients.errors(clients.send("http", world.CLIENTS[4][:5])) == []
+        with senders_offload_checksums():
+            assert len(clients.errors(clients.send("http", world.CLIENTS[4][:1]))) == 1
+    finally:
+        netns.run("client", "ethtool", "-K", "eth0", "tx", "off")
+
+
 def test_stop_leaves_nothing_behind():
     assert without_socket(traces()) == FORWARDING
     appliance.stop()
