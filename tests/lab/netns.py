@@ -58,9 +58,10 @@ def create(nodes):
     batch(*(f"netns add {world.namespace_of(name)}" for name in world.NODE_NAMES))
     for name in world.NODE_NAMES:
         run(name, "sysctl", "-q", "-w", *SYSCTLS)
-    bridge_namespace = world.namespace_of(world.BRIDGE)
-    batch(*(f"link add eth0 address {node.mac} netns {node.namespace} type veth "
-            f"peer name {node.name} netns {bridge_namespace}" for node in nodes))
+    # Made in there: older kernels refuse a name that the namespace they are asked from has, too.
+    batch(*(f"link add {node.name} type veth "
+            f"peer name eth0 address {node.mac} netns {node.namespace}" for node in nodes),
+          namespace=world.namespace_of(world.BRIDGE))
     for node in nodes:
         # A frame that XDP sends on has to carry its checksum: no NIC fills it in later.
         run(node.name, "ethtool", "-K", "eth0", "tx", "off")
@@ -84,8 +85,8 @@ def configure_bridge(nodes):
 def connect_far_client():
     """Behind the client node, which has to tell senders how narrow the path is: neither end's own
     link says so."""
-    batch(f"link add far netns {world.namespace_of('client')} type veth "
-          f"peer name eth0 netns {world.namespace_of(world.FAR)}")
+    batch(f"link add far type veth peer name eth0 netns {world.namespace_of(world.FAR)}",
+          namespace=world.namespace_of("client"))
     for node, device in (("client", "far"), (world.FAR, "eth0")):
         run(node, "ethtool", "-K", device, "tx", "off")
     run("client", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
