@@ -11,7 +11,9 @@ CACHE = Path.home() / ".cache" / "penstock"
 
 # What the guest loads, in this order.
 MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
-           "virtio_blk", "failover", "net_failover", "virtio_net")
+           "virtio_blk", "failover", "net_failover", "virtio_net",
+           "veth", "llc", "stp", "bridge", "garp", "mrp", "8021q", "sch_netem",
+           "tunnel4", "tunnel6", "ip_tunnel", "ipip", "sit", "ip6_tunnel")
 
 
 class KernelUnavailable(Exception):

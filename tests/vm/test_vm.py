@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the users' kernel makes of penstock: it loads, decides every golden packet alike, attaches.
+"""What the users' kernel makes of penstock: it loads, decides every golden packet alike, attaches,
+and in the lab's world gets on with that kernel's tunnels and on rough paths.
 
 One boot serves all tests. Under emulation nothing here says how fast anything is.
 """
@@ -12,11 +13,17 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from lab import world
-from vm import kernel, machine
+from vm import kernel, machine, root
 
 CORPUS = world.ROOT / "tests" / "golden" / "corpus.json"
 GOLDEN = world.BUILD / "tests" / "golden" / "golden_bpf_test"
 CASES = [case["name"] for case in json.loads(CORPUS.read_text())["cases"]]
+# Of tests/lab/test_paths.py, which init runs.
+ROUGH_PATHS = [f"test_on_a_rough_path_connections_last[{variant}]"
+               for variant in ("nat", "dsr", "tunnel", "crossed")]
+NARROW_TUNNELS = [
+    f"test_the_client_is_told_of_a_tunnel_too_narrow_and_its_upload_arrives[{family}-{variant}]"
+    for family in (4, 6) for variant in ("tunnel", "crossed")]
 
 
 def executor_name(sentence):
@@ -33,16 +40,32 @@ def report_fixture(tmp_path_factory):
         stock = kernel.fetch()
     except kernel.KernelUnavailable as failure:
         pytest.skip(str(failure))
-    return machine.boot(stock, [world.PENSTOCK, GOLDEN], [CORPUS, machine.HERE / "guest.toml"],
-                        tmp_path_factory.mktemp("vm"))
+    directory = tmp_path_factory.mktemp("vm")
+    tree = directory / "root"
+    root.fill(tree, stock.modules, [world.PENSTOCK, GOLDEN])
+    root.add_lab(tree)
+    for file in (CORPUS, root.HERE / "guest.toml"):
+        shutil.copy(file, tree)
+    return machine.boot(stock, tree, directory)
+
+
+def verdicts_of(junit):
+    """By the test's name: what it complained of, nothing if it passed."""
+    return {case.get("name"): "".join(case.findtext(complaint) or "" for complaint in
+                                      ("failure", "error", "skipped"))
+            for case in ElementTree.fromstring(junit).iter("testcase")}
 
 
 @pytest.fixture(scope="module", name="verdicts")
 def verdicts_fixture(report):
-    """By the test's name: what it complained of, nothing if it passed."""
     assert "golden.xml" in report, f"the executor ended early:\n{report['log'][-6000:]}"
-    return {case.get("name"): case.findtext("failure") or case.findtext("skipped") or ""
-            for case in ElementTree.fromstring(report["golden.xml"]).iter("testcase")}
+    return verdicts_of(report["golden.xml"])
+
+
+@pytest.fixture(scope="module", name="lab_verdicts")
+def lab_verdicts_fixture(report):
+    assert "lab.xml" in report, f"pytest ended early:\n{report['lab'][-6000:]}"
+    return verdicts_of(report["lab.xml"])
 
 
 def test_the_kernel_is_debian_12s(report):
@@ -73,3 +96,13 @@ def test_stop_detaches_it(report):
 def test_the_decapsulator_attaches(report):
     assert "takes apart" in report["decap"]
     assert "degraded" not in report["decap"]
+
+
+@pytest.mark.parametrize("case", ROUGH_PATHS)
+def test_connections_last_under_netem(lab_verdicts, case):
+    assert lab_verdicts.get(case, "was not run") == ""
+
+
+@pytest.mark.parametrize("case", NARROW_TUNNELS)
+def test_the_kernels_own_decapsulators_take_the_packets(lab_verdicts, case):
+    assert lab_verdicts.get(case, "was not run") == ""
