@@ -83,7 +83,7 @@ PS_INLINE void ps_spend_hop(int family, const struct ps_packet *packet, __u64 ad
 
 // Destination and source, as they stand in memory.
 PS_INLINE void ps_set_macs(struct ps_ethernet *ethernet, const __u32 macs[3]) {
-  for (int i = 0; i < 3; i++) ps_store32(ethernet->destination + i * 4, macs[i]);
+  for (int i = 0; i < 3; i++) ps_store32((__u8 *)ethernet + i * 4, macs[i]);
 }
 
 PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
