@@ -37,15 +37,30 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return std::chrono::milliseconds(number * factor);
 }
 
+// Keys and what the TOML library says of them hold what the file holds, line breaks too.
+std::string on_one_line(std::string_view text) {
+  std::string line;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) {
+      line += c;
+      continue;
+    }
+    const std::string escaped = in_quotes({&c, 1});
+    line += escaped.substr(1, escaped.size() - 2);
+  }
+  return line;
+}
+
 }  // namespace
 
-void Findings::add(const Place& place, std::string message) {
+void Findings::add(const Place& place, std::string_view message) {
+  const std::string key = on_one_line(place.key);
   const auto same = [&](const Diagnostic& other) {
     return other.file == place.file && other.line == place.line && other.column == place.column &&
-           other.key == place.key;
+           other.key == key;
   };
   if (std::any_of(list_.begin(), list_.end(), same)) return;
-  list_.push_back({place.file, place.line, place.column, place.key, std::move(message)});
+  list_.push_back({place.file, place.line, place.column, key, on_one_line(message)});
 }
 
 std::string in_quotes(std::string_view text) {

@@ -28,7 +28,7 @@ struct Place {
 class Findings {
  public:
   // The first finding about a key is the one that tells: later ones at the same place are left out.
-  void add(const Place& place, std::string message);
+  void add(const Place& place, std::string_view message);
   bool empty() const { return list_.empty(); }
   std::vector<Diagnostic> take() { return std::move(list_); }
 
@@ -86,9 +86,7 @@ class TomlReader {
   bool has(const char* key) const { return table_.contains(key); }
   Place place(const char* key) const;  // of its value; of the table when it is absent
   Place place() const;
-  void fault(const char* key, std::string message) {
-    findings_.add(place(key), std::move(message));
-  }
+  void fault(const char* key, std::string_view message) { findings_.add(place(key), message); }
   void require(const char* key);
 
   // Call last: faults for the keys that nobody asked for.

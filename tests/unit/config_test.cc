@@ -20,6 +20,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
@@ -334,6 +335,9 @@ TEST(Config, RefusesProbesThatWouldBreakTheRequest) {
 
 TEST(Config, KeepsEveryFaultOnOneLine) {
   EXPECT_THAT(fault_in_service("protocol = \"t\\ncp\"\n"), HasSubstr("found \"t\\ncp\""));
+  EXPECT_THAT(fault_in_service("\"no\\nkey\" = 1\n"), HasSubstr("service.no\\nkey: is not"));
+  // What the TOML library says of it has the text as it is.
+  EXPECT_THAT(faults("x = tr\nue\n"), ElementsAre(Not(HasSubstr("\n"))));
 }
 
 // Faults between keys.
