@@ -36,6 +36,12 @@ PS_INLINE void ps_towards_backend(int family, const struct ps_route *route,
   next->interface_index = route->backend->interface_index;
 }
 
+// A flow may outlive the configuration that its source address was in: then its place is empty.
+PS_INLINE int ps_has_snat(int family, const struct ps_route *route) {
+  const struct ps_address *snat = route->settings->snat[family == PS_IPV6];
+  return snat[ps_onward_snat(route->onward)].word[0].raw != 0;
+}
+
 PS_INLINE void ps_towards_client(int family, const struct ps_route *route,
                                  struct ps_destination *next) {
   const __u64 hop = ps_flow_load(&route->flow->client_hop);

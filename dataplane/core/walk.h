@@ -65,6 +65,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_send(const struct ps_frame *frame, int f
                                              int to_backend, const struct ps_packet *packet,
                                              const struct ps_route *route, __u32 *out) {
   if (!to_backend || route->mode == PS_NAT) {
+    if (to_backend && !ps_has_snat(family, route)) return PS_REASON_no_snat_address;
     *out = ps_translate(family, to_backend, packet, route);
     return PS_REASON_NONE;
   }
@@ -103,6 +104,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_relay_error(const struct ps_tables *tabl
   if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
   if (route->mode != PS_NAT) {
     reason = ps_send(frame, family, 1, packet, route, out);
+  } else if (to_backend && !ps_has_snat(family, route)) {
+    reason = PS_REASON_no_snat_address;
   } else {
     *out = ps_send_error(family, to_backend, packet, &quoted, route);
   }

@@ -241,6 +241,15 @@ def out_of_luck():
         case.drops(t.request(**opening(t)), "no_snat_address", service=1)
         yield case
 
+        case = Case(f"{kind(protocol, family)}: a flow whose source address is gone is dropped", w)
+        open_connection(case, t)
+        case.configure(replace(w, snat_addresses=(SNAT[10 - family],)))
+        case.drops(t.request(payload=b"late"), "no_snat_address", service=1)
+        case.passes(t.answer(payload=b"late"), "not_ours")
+        case.configure(w)
+        case.request(t, payload=b"later")
+        yield case
+
         case = Case(f"{kind(protocol, family)}: without a service everything passes",
                     world(family, protocol, services=()))
         case.passes(t.request(**opening(t)), "not_ours")
