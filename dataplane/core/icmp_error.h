@@ -37,8 +37,9 @@ PS_INLINE int ps_may_be_told4(const struct ps_ipv4 *quoted) {
 
 PS_INLINE int ps_may_be_told6(const struct ps_ipv6 *quoted) {
   const struct ps_be32 *word = quoted->source.word;
-  return quoted->next_header != PS_PROTOCOL_ICMPV6 && *(const __u8 *)word != 0xff &&
-         (word[0].raw | word[3].raw) != 0;
+  const __u8 next = quoted->next_header;  // behind other extension headers there may be an error
+  return (next == PS_TCP || next == PS_UDP || next == PS_PROTOCOL_FRAGMENT) &&
+         *(const __u8 *)word != 0xff && (word[0].raw | word[3].raw) != 0;
 }
 
 // The sum of the rest of the frame, of an even number of bytes.

@@ -25,7 +25,7 @@ def main(name, port, pid_file, *addresses):
         out.write(f"{os.getpid()}\n")
     while True:
         for server in select.select(servers, [], [])[0]:
-            payload, client = server.recvfrom(2048)
+            payload, client = server.recvfrom(65536)
             server.sendto(name.encode() + b" " + payload, client)
 
 

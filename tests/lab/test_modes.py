@@ -78,6 +78,14 @@ def test_an_upload_of_full_packets_arrives(mode, family):
     assert ("packet_too_big" in answered) == (mode == "tunnel")
 
 
+@both_families
+def test_datagrams_of_1_to_60000_bytes_are_echoed_whole(mode, family):
+    """Their fragments go where the first one goes, in both directions."""
+    seen = clients.send("large", world.CLIENTS[family][:20])
+    assert clients.errors(seen) == [], mode
+    assert clients.wanderers(seen) == []
+
+
 def packets_too_big(family):
     """How many the client node, as a router, could not send on."""
     name = {4: "IpFragFails", 6: "Ip6FragFails"}[family]

@@ -4,12 +4,13 @@ first answer, and at the end what they saw, as a line of JSON.
 
     traffic.py http   --requests N CLIENT...   N requests a client, each on a new connection
     traffic.py udp    --requests N CLIENT...   the same by UDP, each from a new source port
+    traffic.py large  CLIENT...                datagrams of 1 to 60,000 bytes
     traffic.py watch  --seconds S CLIENT...    requests on new connections as long as S
     traffic.py hold   --seconds S CLIENT...    requests on one connection as long as S
     traffic.py fetch  --rate BYTES CLIENT...   each client downloads /big once, that fast, in S
 
 A client is the source address; its family selects the VIP. An answer is the name of the instance
-that gave it, or a text that starts with "error". http and udp print {client: [answer, ...]}, watch
+that gave it, or a text that starts with "error". http, udp and large print {client: [answer, ...]}, watch
 and hold {client: [[start, end, answer], ...]} with times of CLOCK_MONOTONIC, fetch
 {client: {"instance": name, "bytes": n, "sha256": hex} or {"error": text}}.
 """
@@ -19,6 +20,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import random
 import socket
 import sys
 import time
@@ -26,6 +28,7 @@ import time
 from world import ECHO_PORT, HTTP_PORT, VIPS
 
 PATIENCE_S = 5.0
+LARGE_BYTES = (1, 100, 1400, 1472, 1473, 2960, 4321, 9000, 20_000, 33_333, 60_000)
 AT_ONCE = 64  # clients that are busy at the same time
 
 
@@ -90,6 +93,24 @@ async def echo_once(client):
     return name.decode() if echoed == payload else "error: another payload"
 
 
+async def echo_large(client, size):
+    """Sent again when nothing comes: a path that is too narrow tells it after the first."""
+    payload = random.Random(f"{client} {size}").randbytes(size)
+    async with connected(client, socket.SOCK_DGRAM, ECHO_PORT) as stream:
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await loop.sock_sendall(stream, payload)
+                said = await asyncio.wait_for(loop.sock_recv(stream, 65536), 1)
+                name, _, echoed = said.partition(b" ")
+                return name.decode() if echoed == payload else "error: another payload"
+    return f"error: no answer to {size} bytes"
+
+
+async def large(client, _):
+    return [await answered(echo_large(client, size)) for size in LARGE_BYTES]
+
+
 async def repeat(once, client, options):
     return [await answered(once(client)) for _ in range(options.requests)]
 
@@ -151,6 +172,7 @@ async def download(client, options):
 KINDS = {
     "http": lambda client, options: repeat(ask_once, client, options),
     "udp": lambda client, options: repeat(echo_once, client, options),
+    "large": large,
     "watch": watch,
     "hold": hold,
     "fetch": fetch,
@@ -159,7 +181,8 @@ KINDS = {
 
 async def drive(options):
     """Every client at its work: the short kinds a few at a time, the long ones all at once."""
-    seats = asyncio.Semaphore(AT_ONCE if options.kind in ("http", "udp") else len(options.clients))
+    is_short = options.kind in ("http", "udp", "large")
+    seats = asyncio.Semaphore(AT_ONCE if is_short else len(options.clients))
     waiting = set(options.clients)
 
     def arrive(client):

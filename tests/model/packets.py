@@ -102,8 +102,9 @@ class Breaker:
     def __init__(self, random):
         self.random = random
         self.ways = (self.cut, self.cut, self.flip, self.flip, self.flip, self.hops, self.length,
-                     self.no_checksum, self.pad, self.fragment, self.other_protocol, self.station,
-                     self.version, self.transport_length, self.extension_header, self.junk)
+                     self.no_checksum, self.pad, self.fragment, self.fragment,
+                     self.other_protocol, self.station, self.version, self.transport_length,
+                     self.extension_header, self.junk)
 
     def broken(self, whole):
         return self.random.choice(self.ways)(whole)
@@ -149,11 +150,14 @@ class Breaker:
         return whole + self.random.randbytes(self.random.randrange(1, 47))
 
     def fragment(self, whole):
-        """For IPv6 in a header of its own (RFC 8200)."""
-        value = pack("!H", self.random.choice((0x2000, 0x2003, 0x0003, 0x1FFF, 0x8000, 0xC000)))
+        """For IPv6 in a header of its own (RFC 8200). Of few datagrams, so that they meet."""
+        identification = bytes([self.random.randrange(3)])
         if whole[12:14] == ETHERTYPES[4]:
-            return self._with(whole, 20, value)
-        return self._with_header(whole, FRAGMENT_HEADER, b"\0" + value + self.random.randbytes(4))
+            field = self.random.choice((0x2000, 0x2000, 0x2003, 0x0003, 0x1FFF, 0x8000))
+            return self._with(whole, 18, b"\0" + identification + pack("!H", field))
+        field = self.random.choice((0x0001, 0x0001, 0x0010, 0x0011, 0xFFF8, 0x0000))
+        return self._with_header(whole, FRAGMENT_HEADER,
+                                 b"\0" + pack("!H", field) + bytes(3) + identification)
 
     def extension_header(self, whole):
         if whole[12:14] == ETHERTYPES[4]:

@@ -10,6 +10,7 @@ from model.configuration import Configuration
 from model.flows import DOUBTFUL, LIVE, OVER, Flows
 from model.outcomes import Choices
 from model.walk import Walk
+from model.wire import fragment_key
 
 
 class Model:
@@ -19,7 +20,12 @@ class Model:
         self.places = places  # of the flow table of a family
         self.flows = Flows()
         self.spreads = {}  # how tunnel packets of a client's tuple vary
+        self.ports = {}  # of first fragments, and when they were seen
         self.configuration = None
+
+    def note_ports(self, packet, now):
+        ports = packet.source_port, packet.destination_port
+        self.ports[fragment_key(packet)] = (ports, now) if any(ports) else None
 
     def configure(self, appliance):
         self.configuration = Configuration(appliance)

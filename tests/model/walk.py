@@ -4,7 +4,8 @@ from model import rewrites
 from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, LIVE, OVER, Flow
 from model.outcomes import DROP, INGRESS, PASS, PASSED, TRANSMIT, Outcome
 from model.rewrites import Hop
-from model.wire import ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quoted, word
+from model.wire import (ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quoted, fragment_key,
+                        word)
 
 
 class Walk:
@@ -62,13 +63,25 @@ class Walk:
         if frame[:6] != self.configuration.own_macs.get(INGRESS):
             return self.refused("not_ours")
         packet = Packet(frame, family)
+        if packet.is_later and not packet.problem:
+            packet.problem = self.recall_ports(packet)
         if packet.problem:
             return self.unreadable(packet)
+        if packet.is_first:
+            self.then(self.model.note_ports, packet, self.now)
         if packet.protocol == ICMP_OF[family]:
             return self.error(packet)
         if self.configuration.is_of_pool(packet.destination, packet.destination_port):
             return self.from_backend(packet)
         return self.from_client(packet)
+
+    def recall_ports(self, packet):
+        """Those of the first fragment, for 30 s. Nothing is wrong when they are known."""
+        noted = self.model.ports.get(fragment_key(packet))
+        if noted is None or self.now - noted[1] + 1 > 112:
+            return "fragment_unknown"
+        packet.source_port, packet.destination_port = noted[0]
+        return None
 
     def unreadable(self, packet):
         """Dropped for a service, the kernel's otherwise; nobody's when no address can be read."""

@@ -9,7 +9,8 @@ from struct import unpack_from
 ETHERNET_BYTES = 14
 FAMILIES = {0x0800: 4, 0x86DD: 6}
 HEADER_BYTES = {4: 20, 6: 40}  # of IP, without options
-ICMP, TCP, UDP, FRAGMENT_HEADER, ICMPV6 = 1, 6, 17, 44, 58
+ICMP, TCP, UDP, ROUTING, FRAGMENT_HEADER, ICMPV6 = 1, 6, 17, 43, 44, 58
+EXTENSIONS = (0, ROUTING, FRAGMENT_HEADER, 60)
 ICMP_OF = {4: ICMP, 6: ICMPV6}
 ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}  # ICMP types that quote a packet
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -31,13 +32,14 @@ class Packet:
 
     __slots__ = ("frame", "family", "problem", "source", "destination", "hops", "traffic_class",
                  "protocol", "ip_bytes", "at", "source_port", "destination_port", "flags",
-                 "sequence", "acknowledgement")
+                 "sequence", "acknowledgement", "identification", "is_first", "is_later")
 
     def __init__(self, frame, family):
         self.frame = frame
         self.family = family
         self.source = self.destination = None
-        self.flags = 0
+        self.flags = self.acknowledgement = 0
+        self.is_first = self.is_later = False  # a fragment
         self.problem = self._read_ip4() if family == 4 else self._read_ip6()
         if self.problem is None:
             self.problem = self._read_transport()
@@ -60,7 +62,13 @@ class Packet:
             return "truncated"
         self.traffic_class, self.hops, self.protocol = frame[15], frame[22], frame[23]
         self.at = ETHERNET_BYTES + header_bytes
-        return "fragment" if word(frame, 20) & 0x3FFF else None
+        self._read_fragment(frame[18:20], word(frame, 20), 0x1FFF, 0x2000)
+        return None
+
+    def _read_fragment(self, identification, field, offset_bits, more_bit):
+        self.identification = identification
+        self.is_later = bool(field & offset_bits)
+        self.is_first = bool(field & more_bit) and not self.is_later
 
     def _read_ip6(self):
         frame = self.frame
@@ -75,11 +83,34 @@ class Packet:
         self.traffic_class = word(frame, 14) >> 4 & 0xFF
         self.protocol, self.hops = frame[20], frame[21]
         self.at = 54
-        return "fragment" if self.protocol == FRAGMENT_HEADER else None
+        return self._step_over() if self.protocol in EXTENSIONS else None
+
+    def _step_over(self):
+        """One extension header, but for a routing header."""
+        frame = self.frame
+        if self.protocol == ROUTING:
+            return "extension_headers"
+        if len(frame) < 62:
+            return "truncated"
+        if self.protocol == FRAGMENT_HEADER:
+            self._read_fragment(frame[58:62], word(frame, 56), 0xFFF8, 1)
+            self.at = 62
+        else:
+            self.at = 62 + frame[55] * 8
+        self.protocol = frame[54]
+        if self.at > len(frame):
+            return "truncated"
+        if self.at > self.end:
+            return "malformed"
+        return "extension_headers" if self.protocol in EXTENSIONS else None
 
     def _read_transport(self):
         frame, at = self.frame, self.at
         payload_bytes = self.end - at
+        if self.is_later:
+            return None if self.protocol in (TCP, UDP) else "fragment"
+        if self.protocol == ICMP_OF[self.family] and self.is_first:
+            return "fragment"
         if self.protocol == ICMP_OF[self.family]:
             is_error = payload_bytes >= 8 and frame[at] in ERRORS[self.family]
             return None if is_error else "not_ours"
@@ -89,7 +120,8 @@ class Packet:
         if payload_bytes < header_bytes:
             return "truncated"
         said_bytes = (frame[at + 12] >> 4) * 4 if self.protocol == TCP else word(frame, at + 4)
-        if not header_bytes <= said_bytes <= payload_bytes:
+        whole_is_known = self.protocol == TCP or not self.is_first
+        if said_bytes < header_bytes or (whole_is_known and said_bytes > payload_bytes):
             return "malformed"
         self.source_port, self.destination_port = unpack_from("!HH", frame, at)
         if self.protocol == TCP:
@@ -105,6 +137,11 @@ class Packet:
     @property
     def is_plain(self):
         return not self.flags & (SYN | RST | FIN)
+
+
+def fragment_key(packet):
+    """What a datagram's fragments have in common."""
+    return packet.source, packet.destination, packet.protocol, packet.identification
 
 
 class Quoted:
