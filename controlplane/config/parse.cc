@@ -29,6 +29,8 @@ std::optional<PortRange> parse_port_range(const std::string& text) {
 
 // An established flow is looked at every two seconds, not more often (dataplane/core/flow_index.h).
 constexpr milliseconds kLeastEstablishedTimeout = std::chrono::seconds(3);
+// Nor are its client's packets for up to two seconds after its backend has reset it.
+constexpr milliseconds kLeastClosingTimeout = std::chrono::seconds(2);
 constexpr milliseconds kMostFlowTimeout = std::chrono::hours(168);
 
 void read_flow_timeout(TomlReader& reader, const char* key, milliseconds least,
@@ -43,7 +45,7 @@ void read_flow_timeouts(const toml::table& table, const std::string& file, FlowT
   TomlReader reader(table, file, "dataplane.flow_timeouts", findings);
   read_flow_timeout(reader, "tcp_half_open", milliseconds(1), timeouts.tcp_half_open);
   read_flow_timeout(reader, "tcp_established", kLeastEstablishedTimeout, timeouts.tcp_established);
-  read_flow_timeout(reader, "tcp_closing", milliseconds(1), timeouts.tcp_closing);
+  read_flow_timeout(reader, "tcp_closing", kLeastClosingTimeout, timeouts.tcp_closing);
   read_flow_timeout(reader, "udp_half_open", milliseconds(1), timeouts.udp_half_open);
   read_flow_timeout(reader, "udp_established", kLeastEstablishedTimeout, timeouts.udp_established);
   reader.finish();

@@ -194,6 +194,8 @@ TEST(Config, RefusesValuesOfAnotherKind) {
               HasSubstr("found 2.5, expected a table [dataplane.flow_timeouts]"));
   EXPECT_THAT(fault_in_dataplane("flow_timeouts = { tcp_established = \"2999ms\" }\n"),
               HasSubstr("flow_timeouts.tcp_established: is shorter than 3000 ms"));
+  EXPECT_THAT(fault_in_dataplane("flow_timeouts = { tcp_closing = \"1999ms\" }\n"),
+              HasSubstr("flow_timeouts.tcp_closing: is shorter than 2000 ms"));
   EXPECT_THAT(fault_in_dataplane("flow_timeouts = { udp_half_open = \"169h\" }\n"),
               HasSubstr("flow_timeouts.udp_half_open: is longer than 168h"));
   EXPECT_THAT(fault_in_service("announce = \"yes\"\n"),
