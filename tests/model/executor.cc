@@ -212,10 +212,10 @@ class Player {
   static void append_flows(Bytes& to, uint8_t table, const std::map<uint16_t, FlowCounts>& counts) {
     for (const auto& [id, count] : counts) {
       const uint64_t by_state[] = {count.half_open, count.established, count.closing};
-      for (uint8_t state = 0; state < std::size(by_state); state++) {
+      for (size_t state = 0; state < std::size(by_state); state++) {
         if (by_state[state] == 0) continue;
         append(to, table);
-        append(to, state);
+        append(to, static_cast<uint8_t>(state));
         append(to, id);
         append(to, by_state[state]);
       }

@@ -82,7 +82,7 @@ class World:
     def _timeouts(self):
         choices = {"tcp_half_open": (300, 3_000, 10_000, 60_000),
                    "tcp_established": (3_000, 20_000, 7_440_000),
-                   "tcp_closing": (3_000, 10_000, 60_000),
+                   "tcp_closing": (2_000, 3_000, 10_000, 60_000),
                    "udp_half_open": (300, 3_000, 30_000),
                    "udp_established": (3_000, 20_000, 300_000)}
         return {name: self.random.choice(values) for name, values in choices.items()}
