@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+FUZZED = re.compile(r"tests/fuzz/\w+_corpus/")  # bytes of any kind
 INCLUDE = re.compile(r'\s*#\s*include\s+(<[^>]+>|"[^"]+")')
 
 
@@ -32,6 +33,8 @@ def sources(*suffixes):
     listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
                             cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for path in listed.splitlines():
+        if FUZZED.match(path):
+            continue
         if path.endswith(suffixes) and (ROOT / path).is_file():
             yield Source(path, tuple((ROOT / path).read_text("utf-8").splitlines()))
 
