@@ -5,6 +5,7 @@ import argparse
 import sys
 import time
 
+from checks import fuzz
 from checks.process import REPORTS
 from checks.results import Tally
 from checks.stages import BENCH, MODEL_RUN, STAGES
@@ -20,6 +21,10 @@ def parse():
     parser.add_argument("--model-packets", type=int, metavar="N", default=MODEL_RUN.packets,
                         help="how many random packets the stages of the reference model play")
     parser.add_argument("--model-seed", type=int, metavar="N", help="the same ones as then")
+    parser.add_argument("--fuzz-seconds", metavar="N", type=int, default=fuzz.SECONDS,
+                        help=f"how long each fuzzer runs; {fuzz.SECONDS} by itself")
+    parser.add_argument("--fuzz-seed", metavar="N", type=int, default=fuzz.SEED,
+                        help=f"what the fuzzers' chance begins from; {fuzz.SEED} by itself")
     parser.add_argument("--list", action="store_true", help="name the stages")
     return parser.parse_args()
 
@@ -31,9 +36,7 @@ def chosen(options):
         return chosen_stages + ([BENCH] if options.bench else [])
     if options.stage not in (stage.name for stage in stages):
         sys.exit(f"check: no stage {options.stage!r}: see ./check --list")
-    needs = {options.stage}
-    if options.stage.startswith("asan"):
-        needs.add("asan-build")
+    needs = {options.stage, *(stage.after for stage in stages if stage.name == options.stage)}
     return [stage for stage in stages if stage.needed or stage.name in needs]
 
 
@@ -62,6 +65,7 @@ def main():
         return 0
     MODEL_RUN.packets, MODEL_RUN.seed = options.model_packets, options.model_seed
     REPORTS.mkdir(parents=True, exist_ok=True)
+    fuzz.SECONDS, fuzz.SEED = options.fuzz_seconds, options.fuzz_seed
     total = Tally()
     for stage in chosen(options):
         tally = perform(stage)

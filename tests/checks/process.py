@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 ASAN_BUILD = ROOT / "build-asan"
+FUZZ_BUILD = ROOT / "build-fuzz"
 REPORTS = BUILD / "check"
 PYTHON = "/usr/bin/python3"  # Debian's, for which Debian's pytest and scapy are installed
 TIMED_OUT = 124
