@@ -3,10 +3,10 @@
 #include "bpf/tables.bpf.h"
 #include "dataplane/core/walk.h"
 
-static __always_inline int forward(struct xdp_md *ctx, int family) {
+static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_fragment fragment) {
   const struct ps_tables tables = {};
   const struct ps_frame frame = ps_frame_of(ctx);
-  const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family);
+  const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family, fragment);
   switch (verdict.action) {
     case PS_TRANSMIT:
       if (verdict.interface_index == ctx->ingress_ifindex) return XDP_TX;
@@ -17,25 +17,43 @@ static __always_inline int forward(struct xdp_md *ctx, int family) {
   return XDP_PASS;
 }
 
-// A program of its own: the kernel follows at most a million steps of each.
-SEC("xdp.frags")
-int penstock_balancer6(struct xdp_md *ctx) {
-  return forward(ctx, PS_IPV6);
-}
+#define WALK(name, family, fragment)              \
+  SEC("xdp.frags") int name(struct xdp_md *ctx) { \
+    return forward(ctx, family, fragment);        \
+  }
 
+WALK(walk4_first, PS_IPV4, PS_FIRST_FRAGMENT)
+WALK(walk4_later, PS_IPV4, PS_LATER_FRAGMENT)
+WALK(walk6, PS_IPV6, PS_WHOLE)
+WALK(walk6_first, PS_IPV6, PS_FIRST_FRAGMENT)
+WALK(walk6_later, PS_IPV6, PS_LATER_FRAGMENT)
+
+// By enum ps_fragment, IPv6 from 3 on. What is not there has no use: see below.
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-  __uint(max_entries, 1);
+  __uint(max_entries, 6);
   __uint(key_size, sizeof(__u32));
   __array(values, int(void *));
-} programs SEC(".maps") = {.values = {[0] = (void *)&penstock_balancer6}};
+} programs SEC(".maps") = {.values = {
+                               [PS_FIRST_FRAGMENT] = (void *)&walk4_first,
+                               [PS_LATER_FRAGMENT] = (void *)&walk4_later,
+                               [3 + PS_WHOLE] = (void *)&walk6,
+                               [3 + PS_FIRST_FRAGMENT] = (void *)&walk6_first,
+                               [3 + PS_LATER_FRAGMENT] = (void *)&walk6_later,
+                           }};
 
+// Whole IPv4 packets are walked here, all others by the other programs.
 SEC("xdp.frags")
 int penstock_balancer(struct xdp_md *ctx) {
   const struct ps_frame frame = ps_frame_of(ctx);
   switch (ps_frame_family(&frame)) {
-    case PS_IPV4: return forward(ctx, PS_IPV4);
-    case PS_IPV6: bpf_tail_call(ctx, &programs, 0);
+    case PS_IPV4: {
+      const enum ps_fragment fragment = ps_frame_fragment(&frame, PS_IPV4);
+      if (PS_LIKELY(fragment == PS_WHOLE)) return forward(ctx, PS_IPV4, PS_WHOLE);
+      bpf_tail_call(ctx, &programs, fragment);
+      break;
+    }
+    case PS_IPV6: bpf_tail_call(ctx, &programs, 3 + ps_frame_fragment(&frame, PS_IPV6));
   }
   return XDP_PASS;
 }

@@ -164,11 +164,13 @@ PS_INLINE __u16 ps_select_earlier(const struct ps_tables *tables, const struct p
   __u16 chosen = 0;
   for (int i = 0; i < PS_EARLIER_TABLES && service->earlier[i]; i++) {
     const __u32 place = service->earlier[i];
-    const struct ps_known_clients *known = ps_known_clients_at(tables, place, client->slot);
+    __u32 slot = client->slot;
+    PS_OPAQUE(slot);  // as in ps_look_up
+    const struct ps_known_clients *known = ps_known_clients_at(tables, place, slot);
     const struct ps_lookup_table *table = ps_lookup_table_at(tables, place);
-    if (!known || !table || client->slot >= PS_LOOKUP_SLOTS) return chosen;
+    if (!known || !table || slot >= PS_LOOKUP_SLOTS) return chosen;
     if (!ps_is_known(known, client->hash, epoch)) continue;
-    const __u16 backend = table->slots[client->slot] & (__u16)~PS_CONTESTED;
+    const __u16 backend = table->slots[slot] & (__u16)~PS_CONTESTED;
     if (backend != client->selected) *has_moved = 1;
     if (!chosen && ps_may_stay(tables, client->generation, backend)) chosen = backend;
   }

@@ -38,15 +38,13 @@ struct PS_WIRE ps_ipv6 {
 };
 PS_SIZE_IS(struct ps_ipv6, 40);
 
-// The begin of every IPv6 extension header that is stepped over; the fragment header is 8 bytes
-// long.
-struct PS_WIRE ps_ipv6_extension {
+struct PS_WIRE ps_ipv6_fragment {
   __u8 next_header;
-  __u8 more_words;          // of 8 bytes, after the first
-  struct ps_be16 fragment;  // the fragment header's offset and flags
+  __u8 reserved;
+  struct ps_be16 offset_and_flags;
   struct ps_be32 identification;
 };
-PS_SIZE_IS(struct ps_ipv6_extension, 8);
+PS_SIZE_IS(struct ps_ipv6_fragment, 8);
 
 struct PS_WIRE ps_tcp {
   struct ps_be16 source_port;

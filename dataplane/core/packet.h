@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // From a frame's bytes to a packet: headers found and checked, nothing changed.
 //
-// IPv4 options and a few IPv6 extension headers are stepped over. A later fragment has no transport
-// header: its ports come from where the first one's were noted (fragment.h).
+// IPv4 options are stepped over, other IPv6 extension headers than the fragment header are not. A
+// later fragment has no transport header: its ports come from where the first one's were noted
+// (fragment.h).
 #pragma once
 
 #include "dataplane/core/headers.h"
@@ -59,17 +60,31 @@ PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
   return ethernet ? ps_family_of(ethernet->type) : 0;
 }
 
+// What a frame's IP packet is a part of, of itself or of more. The walk is compiled for each, as
+// for each family: each has a BPF program of its own, since the verifier follows at most a million
+// steps of one. An IPv6 packet with a fragment header and nothing to follow counts as a first
+// fragment.
+PS_INLINE enum ps_fragment ps_frame_fragment(const struct ps_frame *frame, int family) {
+  struct ps_cursor cursor = {frame->data, frame->end};
+  if (!ps_take(&cursor, sizeof(struct ps_ethernet))) return PS_WHOLE;
+  if (family == PS_IPV4) {
+    const struct ps_ipv4 *ip = (struct ps_ipv4 *)ps_take(&cursor, sizeof *ip);
+    if (!ip || !(ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENTED).raw)) return PS_WHOLE;
+    return ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENT_OFFSET).raw ? PS_LATER_FRAGMENT
+                                                                     : PS_FIRST_FRAGMENT;
+  }
+  const struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(&cursor, sizeof *ip);
+  if (!ip || ip->next_header != PS_PROTOCOL_FRAGMENT) return PS_WHOLE;
+  const struct ps_ipv6_fragment *header =
+      (struct ps_ipv6_fragment *)ps_take(&cursor, sizeof *header);
+  return header && (header->offset_and_flags.raw & ps_wire16(PS_IPV6_FRAGMENT_OFFSET).raw)
+             ? PS_LATER_FRAGMENT
+             : PS_FIRST_FRAGMENT;
+}
+
 PS_INLINE int ps_frame_holds(const struct ps_frame *frame, __u32 ip_bytes) {
   const __u32 bytes = ip_bytes + (__u32)sizeof(struct ps_ethernet);
   return bytes <= (__u32)(frame->end - frame->data) || bytes <= ps_frame_length(frame);
-}
-
-// enum ps_fragment, of the wire word that holds these bits. Without a branch: the BPF verifier then
-// follows one packet, not three.
-PS_INLINE __u8 ps_fragment_of(__u16 raw, __u16 offset_bits, __u16 more_bit) {
-  const __u64 has_offset = ps_is_zero(raw & ps_wire16(offset_bits).raw) ^ 1;
-  const __u64 has_more = ps_is_zero(raw & ps_wire16(more_bit).raw) ^ 1;
-  return (__u8)(has_offset * PS_LATER_FRAGMENT + (has_more & ~has_offset) * PS_FIRST_FRAGMENT);
 }
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
@@ -91,46 +106,28 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
   packet->header_bytes = header_bytes;
   packet->protocol = ip->protocol;
   packet->identification.raw = ip->identification.raw;
-  packet->fragment =
-      ps_fragment_of(ip->fragment.raw, PS_IPV4_FRAGMENT_OFFSET, PS_IPV4_MORE_FRAGMENTS);
   return PS_REASON_NONE;
 }
-
-// How many IPv6 extension headers are stepped over. A routing header is not: the checksum is over
-// the address that it leads to in the end.
-#define PS_EXTENSION_HEADERS 1
 
 PS_INLINE int ps_is_extension(__u8 protocol) {
   return protocol == PS_PROTOCOL_HOP_BY_HOP || protocol == PS_PROTOCOL_ROUTING ||
          protocol == PS_PROTOCOL_FRAGMENT || protocol == PS_PROTOCOL_DESTINATION_OPTIONS;
 }
 
-PS_INLINE __u32 ps_is_protocol(__u8 protocol, __u8 other) {
-  return (__u32)ps_is_zero((__u64)(protocol ^ other));
-}
-
-// Steps over one extension header, or none. Without a branch, so that the BPF verifier sees one
-// packet behind it and not one for each kind of header.
-PS_MUST_USE PS_INLINE enum ps_reason ps_step_over(struct ps_cursor *cursor,
-                                                  struct ps_packet *packet) {
-  struct ps_cursor peek = *cursor;
-  const struct ps_ipv6_extension *next = (struct ps_ipv6_extension *)ps_take(&peek, sizeof *next);
-  if (!next) return ps_is_extension(packet->protocol) ? PS_REASON_truncated : PS_REASON_NONE;
-  const __u32 is_fragment = ps_is_protocol(packet->protocol, PS_PROTOCOL_FRAGMENT);
-  const __u32 has_length = ps_is_protocol(packet->protocol, PS_PROTOCOL_HOP_BY_HOP) |
-                           ps_is_protocol(packet->protocol, PS_PROTOCOL_DESTINATION_OPTIONS);
-  const __u32 mask = 0 - (is_fragment | has_length);
-  const __u32 bytes = (is_fragment * 8 + has_length * (next->more_words + 1u) * 8) & 0xff8;
-  packet->protocol = (__u8)(packet->protocol ^ ((packet->protocol ^ next->next_header) & mask));
-  packet->identification.raw |= next->identification.raw & (0 - is_fragment);
-  const __u16 field = (__u16)(next->fragment.raw & (0 - is_fragment));
-  packet->fragment = (__u8)(packet->fragment |
-                            ps_fragment_of(field, PS_IPV6_FRAGMENT_OFFSET, PS_IPV6_MORE_FRAGMENTS));
-  packet->header_bytes += bytes;
-  return ps_take(cursor, bytes) ? PS_REASON_NONE : PS_REASON_truncated;
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_fragment_header(struct ps_cursor *cursor,
+                                                              struct ps_packet *packet) {
+  const struct ps_ipv6_fragment *header =
+      (struct ps_ipv6_fragment *)ps_take(cursor, sizeof *header);
+  if (!header) return PS_REASON_truncated;
+  packet->header_bytes += (__u32)sizeof *header;
+  if (packet->header_bytes > packet->ip_bytes) return PS_REASON_malformed;
+  packet->protocol = header->next_header;
+  packet->identification = header->identification;
+  return PS_REASON_NONE;
 }
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
+                                                   enum ps_fragment fragment,
                                                    struct ps_cursor *cursor,
                                                    struct ps_packet *packet) {
   struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(cursor, sizeof *ip);
@@ -143,12 +140,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   packet->ipv6 = ip;
   packet->protocol = ip->next_header;
   packet->header_bytes = (__u32)sizeof *ip;
-  PS_UNROLL
-  for (int i = 0; i < PS_EXTENSION_HEADERS; i++) {
-    const enum ps_reason reason = ps_step_over(cursor, packet);
+  if (fragment != PS_WHOLE) {
+    const enum ps_reason reason = ps_parse_fragment_header(cursor, packet);
     if (reason) return reason;
   }
-  if (packet->header_bytes > packet->ip_bytes) return PS_REASON_malformed;
   return ps_is_extension(packet->protocol) ? PS_REASON_extension_headers : PS_REASON_NONE;
 }
 
@@ -200,18 +195,19 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cu
   return PS_REASON_NONE;
 }
 
-// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that carries TCP,
-// UDP (or a part of it) or an ICMP error; else says why not, and whose it was as far as that could
-// be read.
+// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that is such
+// a part and carries TCP, UDP (or a part of it) or an ICMP error; else says why not, and whose it
+// was as far as that could be read.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int family,
-                                              struct ps_packet *packet) {
+                                              enum ps_fragment fragment, struct ps_packet *packet) {
   struct ps_cursor cursor = {frame->data, frame->end};
+  packet->fragment = (__u8)fragment;
   packet->ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *packet->ethernet);
   if (!packet->ethernet) return PS_REASON_truncated;
   const enum ps_reason reason = family == PS_IPV4 ? ps_parse_ipv4(frame, &cursor, packet)
-                                                  : ps_parse_ipv6(frame, &cursor, packet);
+                                                  : ps_parse_ipv6(frame, fragment, &cursor, packet);
   if (reason) return reason;
-  if (packet->fragment == PS_LATER_FRAGMENT) {
+  if (fragment == PS_LATER_FRAGMENT) {
     return packet->protocol == PS_TCP || packet->protocol == PS_UDP ? PS_REASON_NONE
                                                                     : PS_REASON_fragment;
   }

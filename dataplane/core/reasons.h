@@ -26,7 +26,7 @@
   X(no_room, drop, "the driver left no room before the frame")                           \
   X(loop, drop, "comes from an address of our own tunnel packets")                       \
   X(fragment_unknown, drop, "a later fragment whose first one is not known (any more)")  \
-  X(extension_headers, drop, "more IPv6 extension headers than are stepped over")
+  X(extension_headers, drop, "an IPv6 extension header that is not stepped over")
 
 enum ps_reason {
   PS_REASON_NONE,  // forwarded

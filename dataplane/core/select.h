@@ -87,6 +87,7 @@ PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
 PS_INLINE __u16 ps_look_up(const struct ps_tables *tables, const struct ps_service *service,
                            __u64 client_hash) {
   const struct ps_lookup_table *table = ps_lookup_table_at(tables, service->lookup_table);
-  const __u32 slot = ps_lookup_slot(client_hash);
+  __u32 slot = ps_lookup_slot(client_hash);
+  PS_OPAQUE(slot);  // else the compiler drops the bound, which Linux 6.1 cannot find itself
   return table && slot < PS_LOOKUP_SLOTS ? table->slots[slot] : 0;
 }

@@ -142,14 +142,15 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables
 }
 
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *tables,
-                                                       const struct ps_frame *frame, int family) {
+                                                       const struct ps_frame *frame, int family,
+                                                       enum ps_fragment fragment) {
   struct ps_packet packet = {};
   struct ps_route route = {};
   __u32 out = 0;
   enum ps_reason reason = ps_arrive(tables, frame, &route);
   if (!reason) {
-    reason = ps_parse(frame, family, &packet);
-    if (!reason && packet.fragment) {
+    reason = ps_parse(frame, family, fragment, &packet);
+    if (!reason && fragment != PS_WHOLE) {
       reason = ps_meet_fragment(tables, route.settings, family, &packet, frame->now_ticks);
     }
     if (reason) {
@@ -167,12 +168,22 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
   return verdict;
 }
 
+PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_any(const struct ps_tables *tables,
+                                                    const struct ps_frame *frame, int family) {
+  switch (ps_frame_fragment(frame, family)) {
+    case PS_FIRST_FRAGMENT: return ps_walk_family(tables, frame, family, PS_FIRST_FRAGMENT);
+    case PS_LATER_FRAGMENT: return ps_walk_family(tables, frame, family, PS_LATER_FRAGMENT);
+    case PS_WHOLE: break;
+  }
+  return ps_walk_family(tables, frame, family, PS_WHOLE);
+}
+
 // One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
                                                 const struct ps_frame *frame) {
   switch (ps_frame_family(frame)) {
-    case PS_IPV4: return ps_walk_family(tables, frame, PS_IPV4);
-    case PS_IPV6: return ps_walk_family(tables, frame, PS_IPV6);
+    case PS_IPV4: return ps_walk_any(tables, frame, PS_IPV4);
+    case PS_IPV6: return ps_walk_any(tables, frame, PS_IPV6);
   }
   const struct ps_verdict not_ip = {PS_PASS, PS_REASON_not_ours, 0};
   return not_ip;

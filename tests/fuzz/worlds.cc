@@ -75,7 +75,7 @@ ServiceEntry service_of(const Plan& plan, size_t place, uint8_t lookup_table) {
   service.protocol = place % 2 == 0 ? Protocol::kTcp : Protocol::kUdp;
   service.vip = {ip(is_ipv4 ? "203.0.113.10" : "2001:db8:113::10"), 80};
   service.client_prefix_bits = is_ipv4 ? 32 : 128;
-  service.lookup_table = lookup_table;
+  service.lookup_table = own_lookup_table(static_cast<ServiceId>(place + 1), lookup_table);
   service.mode = plan.modes.at(place);
   service.has_flows = service.mode == Mode::kNat || plan.had_flows;
   service.hashes_port = plan.hashes_port;
@@ -117,7 +117,7 @@ Delta delta_of(const Plan& plan, uint8_t lookup_table) {
     for (uint32_t number = 1; plan.has_backends && number <= 2; number++) {
       delta.next.backends[backend_id(id, number)] = backend_of(plan, service, number);
     }
-    delta.lookup_tables[id] = lookup_table_of(plan, id);
+    delta.lookup_tables[service.lookup_table] = lookup_table_of(plan, id);
   }
   return delta;
 }

@@ -518,11 +518,6 @@ class Case:
         self._transmit(talk, "backend", piece, talk.forwarded_piece(piece), talk.by.interface,
                        new, {})
 
-    def transmits(self, talk, frame, out, summary, new=False):
-        """A client's frame, as bytes, goes to the backend as these."""
-        self._step(summary, frame, verdict="transmit", interface=talk.by.interface, out=out.hex())
-        self._count_traffic(talk, "backend", len(frame) - 14, new)
-
     def answer_piece(self, talk, piece):
         """A fragment of the backend's goes to the client."""
         returned = replace(piece, whole=talk.returned(piece.whole))

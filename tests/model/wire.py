@@ -86,22 +86,18 @@ class Packet:
         return self._step_over() if self.protocol in EXTENSIONS else None
 
     def _step_over(self):
-        """One extension header, but for a routing header."""
+        """A fragment header; no other one. With nothing to follow it is a first one's too."""
         frame = self.frame
-        if self.protocol == ROUTING:
+        if self.protocol != FRAGMENT_HEADER:
             return "extension_headers"
         if len(frame) < 62:
             return "truncated"
-        if self.protocol == FRAGMENT_HEADER:
-            self._read_fragment(frame[58:62], word(frame, 56), 0xFFF8, 1)
-            self.at = 62
-        else:
-            self.at = 62 + frame[55] * 8
-        self.protocol = frame[54]
-        if self.at > len(frame):
-            return "truncated"
-        if self.at > self.end:
+        if self.end < 62:
             return "malformed"
+        self._read_fragment(frame[58:62], word(frame, 56), 0xFFF8, 1)
+        self.is_first = not self.is_later
+        self.at = 62
+        self.protocol = frame[54]
         return "extension_headers" if self.protocol in EXTENSIONS else None
 
     def _read_transport(self):
