@@ -17,9 +17,10 @@ PS_INLINE void ps_follow_client(struct ps_flow *flow, __u64 hop) {
   if (*known != hop) *known = hop;
 }
 
+// A later fragment begins nothing.
 PS_INLINE int ps_is_opening(const struct ps_packet *packet) {
   const __u8 mask = PS_TCP_SYN | PS_TCP_ACK | PS_TCP_RST | PS_TCP_FIN;
-  return packet->protocol == PS_UDP || (packet->tcp_flags & mask) == PS_TCP_SYN;
+  return (packet->protocol == PS_UDP && packet->udp) || (packet->tcp_flags & mask) == PS_TCP_SYN;
 }
 
 // TCP: the client acknowledges the backend's SYN-ACK. UDP has nothing to show but that it goes on.
@@ -31,9 +32,10 @@ PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *
          PS_HANDSHAKE_WINDOW;
 }
 
-// UDP has no connection that a backend's failure would end: its flow goes elsewhere.
+// UDP has no connection that a backend's failure would end: its flow goes elsewhere, with the first
+// part of a datagram.
 PS_INLINE int ps_leaves(const struct ps_packet *packet, const struct ps_backend *backend) {
-  return packet->protocol == PS_UDP && backend->down;
+  return packet->protocol == PS_UDP && packet->udp && backend->down;
 }
 
 // A client that has a flow may be given another one: when it opens again what is half-open, closing

@@ -88,7 +88,7 @@ class Traffic:
             return
         family = FAMILIES.get(word(outcome.frame, 12))
         packet = Packet(outcome.frame, family)
-        if packet.problem or packet.protocol not in (6, 17):
+        if packet.problem or packet.is_later or packet.protocol not in (6, 17):
             return
         if asked == "request":
             if not talk.begun:

@@ -139,7 +139,7 @@ class Walk:
     def may_move(self, packet, flow):
         is_down = self.configuration.backends[flow.backend].down
         if packet.protocol == UDP:
-            return is_down
+            return is_down and not packet.is_later
         return packet.is_opening and (is_down or flow.state != ESTABLISHED)
 
     def open(self, packet, service, flow):

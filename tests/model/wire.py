@@ -128,7 +128,7 @@ class Packet:
     @property
     def is_opening(self):
         """Whether it may begin a connection."""
-        return self.protocol == UDP or self.flags & (SYN | ACK | RST | FIN) == SYN
+        return (self.protocol == UDP and not self.is_later) or self.flags & (SYN | ACK | RST | FIN) == SYN
 
     @property
     def is_plain(self):
