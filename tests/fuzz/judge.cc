@@ -65,16 +65,25 @@ void judge_quotation(const PacketView& in, const PacketView& out) {
 // Transport headers lie inside what carries them, by their own word too.
 void judge_transport(const PacketView& in) {
   require(in.has_ports(), "only TCP, UDP and ICMP errors are forwarded");
+  if (in.is_later) return;
   const size_t payload_bytes = in.end - in.transport;
   const size_t least = in.protocol == 6 ? 20 : 8;
   require(payload_bytes >= least, "a transport header is there");
   const size_t told = in.protocol == 6 ? (in.frame->at(in.transport + 12) >> 4) * 4u
                                        : load16(*in.frame, in.transport + 4);
-  require(told >= least && told <= payload_bytes, "a transport header does not contradict IP's");
+  const bool may_be_longer = in.is_first && in.protocol == 17;  // as all of its parts together
+  require(told >= least && (told <= payload_bytes || may_be_longer),
+          "a transport header does not contradict IP's");
 }
 
 // From the ports or the quotation on.
 void judge_payload(const PacketView& in, const PacketView& out) {
+  if (in.is_later) {
+    require(is_same(*in.frame, in.transport, *out.frame, out.transport,
+                    in.frame->size() - in.transport),
+            "a later fragment's payload stays");
+    return;
+  }
   require(has_checksum(in) == has_checksum(out), "a checksum stays, or its absence does");
   if (has_checksum(in)) require(payload_sum(in) == payload_sum(out), "a checksum is updated");
   if (in.is_icmp()) {

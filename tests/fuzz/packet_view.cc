@@ -25,6 +25,22 @@ IpAddress address_at(const Bytes& frame, bool is_ipv4, size_t at) {
 }
 
 // A header with options, if it is one; where its packet ends is what it says.
+// Which part of a datagram it is; IPv6's fragment header is stepped over.
+void read_fragment(PacketView& view) {
+  const Bytes& frame = *view.frame;
+  if (view.is_ipv4) {
+    const uint16_t field = load16(frame, view.ip + 6);
+    view.is_later = (field & 0x1fff) != 0;
+    view.is_first = !view.is_later && (field & 0x2000) != 0;
+    return;
+  }
+  if (view.protocol != 44 || frame.size() < view.transport + 8) return;
+  view.protocol = frame[view.transport];
+  view.is_later = (load16(frame, view.transport + 2) & 0xfff8) != 0;
+  view.is_first = !view.is_later;
+  view.transport += 8;
+}
+
 std::optional<PacketView> header_at(const Bytes& frame, bool is_ipv4, size_t ip) {
   const size_t least = is_ipv4 ? 20 : 40;
   if (frame.size() < ip + least || frame[ip] >> 4 != (is_ipv4 ? 4 : 6)) return std::nullopt;
@@ -40,6 +56,7 @@ std::optional<PacketView> header_at(const Bytes& frame, bool is_ipv4, size_t ip)
   view.source = address_at(frame, is_ipv4, ip + (is_ipv4 ? 12 : 8));
   view.destination = address_at(frame, is_ipv4, ip + (is_ipv4 ? 16 : 24));
   if (header_bytes < least || frame.size() < view.transport) return std::nullopt;
+  read_fragment(view);
   return view;
 }
 

@@ -19,6 +19,8 @@ struct PacketView {
   bool is_ipv4 = false;
   uint8_t protocol = 0;
   uint8_t hops = 0;
+  bool is_first = false;  // a fragment: IPv6 also with nothing to follow
+  bool is_later = false;
   size_t ip = 0;         // where the IP header begins in the frame
   size_t transport = 0;  // and what it carries
   size_t end = 0;        // of the IP packet, which is inside the frame
