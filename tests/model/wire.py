@@ -128,7 +128,9 @@ class Packet:
     @property
     def is_opening(self):
         """Whether it may begin a connection."""
-        return (self.protocol == UDP and not self.is_later) or self.flags & (SYN | ACK | RST | FIN) == SYN
+        if self.protocol == UDP:
+            return not self.is_later
+        return self.flags & (SYN | ACK | RST | FIN) == SYN
 
     @property
     def is_plain(self):
