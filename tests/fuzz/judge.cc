@@ -45,7 +45,11 @@ void judge_header(const PacketView& in, const PacketView& out) {
   require(in.hops == out.hops + 1, "the packet spends one hop");
   const size_t until_hops = in.is_ipv4 ? 8 : 7;
   require(is_same(*in.frame, in.ip, *out.frame, out.ip, until_hops), "the header's begin stays");
-  if (!in.is_ipv4) return;
+  if (!in.is_ipv4) {
+    require(is_same(*in.frame, in.ip + 40, *out.frame, out.ip + 40, in.transport - in.ip - 40),
+            "an extension header stays");
+    return;
+  }
   require(header_sum(in) == header_sum(out), "an IPv4 header's checksum is updated");
   require(is_same(*in.frame, in.ip + 20, *out.frame, out.ip + 20, in.transport - in.ip - 20),
           "IPv4 options stay");
@@ -65,28 +69,29 @@ void judge_quotation(const PacketView& in, const PacketView& out) {
 // Transport headers lie inside what carries them, by their own word too.
 void judge_transport(const PacketView& in) {
   require(in.has_ports(), "only TCP, UDP and ICMP errors are forwarded");
-  if (in.is_later) return;
   const size_t payload_bytes = in.end - in.transport;
   const size_t least = in.protocol == 6 ? 20 : 8;
   require(payload_bytes >= least, "a transport header is there");
   const size_t told = in.protocol == 6 ? (in.frame->at(in.transport + 12) >> 4) * 4u
                                        : load16(*in.frame, in.transport + 4);
-  const bool may_be_longer = in.is_first && in.protocol == 17;  // as all of its parts together
-  require(told >= least && (told <= payload_bytes || may_be_longer),
+  const bool may_be_more = in.is_fragment && in.protocol == 17;  // its length is of all together
+  require(told >= least && (told <= payload_bytes || may_be_more),
           "a transport header does not contradict IP's");
 }
 
 // From the ports or the quotation on.
 void judge_payload(const PacketView& in, const PacketView& out) {
-  if (in.is_later) {
-    require(is_same(*in.frame, in.transport, *out.frame, out.transport,
-                    in.frame->size() - in.transport),
-            "a later fragment's payload stays");
-    return;
-  }
   require(has_checksum(in) == has_checksum(out), "a checksum stays, or its absence does");
   if (has_checksum(in)) require(payload_sum(in) == payload_sum(out), "a checksum is updated");
+  if (in.is_later) {
+    require(in.protocol == 6 || in.protocol == 17, "only TCP's and UDP's fragments are forwarded");
+    require(is_same(*in.frame, in.transport, *out.frame, out.transport,
+                    in.frame->size() - in.transport),
+            "what a later fragment carries stays");
+    return;
+  }
   if (in.is_icmp()) {
+    require(!in.is_fragment, "an error in fragments is not forwarded");
     require(is_same(*in.frame, in.transport, *out.frame, out.transport, 2), "an error's kind");
     require(is_same(*in.frame, in.end, *out.frame, out.end, in.frame->size() - in.end),
             "what pads a frame stays");
@@ -110,7 +115,7 @@ void judge_addresses(const PacketView& in, const PacketView& out, const Places& 
   } else if (places.vips.contains(in.destination)) {
     require(places.snats.contains(out.source), "a translated packet comes from a SNAT address");
     require(places.backends.contains(out.destination), "a client's packet goes to a backend");
-    if (in.is_icmp()) return;
+    if (!out.has_ports()) return;
     require(out.port(0) >= places.snat_port_first && out.port(0) <= places.snat_port_last,
             "a source port is one of the pool");
   } else {
@@ -142,7 +147,7 @@ void judge_forwarded(const Passage& passage, const Places& places) {
   require(in.has_value(), "only an IP packet inside its frame is forwarded");
   require(out.has_value(), "an IP packet that leaves lies inside its frame");
   require(in->hops > 1, "a packet with no hop left is not forwarded");
-  if (!in->is_icmp()) judge_transport(*in);
+  if (!in->is_icmp() && !in->is_later) judge_transport(*in);
   if (passage.in.size() != passage.out.size()) return judge_outer(passage, *out, places);
   require(in->is_ipv4 == out->is_ipv4, "the family stays");
   judge_header(*in, *out);
@@ -156,7 +161,8 @@ void judge_answer(const Passage& passage) {
   const auto out = view_of(passage.out);
   require(in && out && out->end == passage.out.size(), "an error fills its frame");
   require(out->is_icmp() && in->is_ipv4 == out->is_ipv4, "an error is ICMP of the family");
-  require(!in->is_icmp(), "no error is about another one");
+  require(!in->is_icmp() && (!in->is_ipv4 || !in->is_later),
+          "no error is about another one, or a later fragment");
   require(out->source == in->destination && out->destination == in->source, "it goes back");
   require(out->hops == 64 && passage.egress == passage.ingress, "by the way that it came");
   if (out->is_ipv4) require(header_sum(*out) == 0, "an error's header checksum is right");

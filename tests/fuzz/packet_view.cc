@@ -24,23 +24,22 @@ IpAddress address_at(const Bytes& frame, bool is_ipv4, size_t at) {
   return address;
 }
 
-// A header with options, if it is one; where its packet ends is what it says.
-// Which part of a datagram it is; IPv6's fragment header is stepped over.
-void read_fragment(PacketView& view) {
-  const Bytes& frame = *view.frame;
-  if (view.is_ipv4) {
-    const uint16_t field = load16(frame, view.ip + 6);
-    view.is_later = (field & 0x1fff) != 0;
-    view.is_first = !view.is_later && (field & 0x2000) != 0;
-    return;
+// Hop-by-hop and destination options, and the fragment header.
+bool step_over_extension(const Bytes& frame, PacketView& view) {
+  if (view.protocol != 0 && view.protocol != 44 && view.protocol != 60) return true;
+  const size_t at = view.transport;
+  if (frame.size() < at + 8) return false;
+  if (view.protocol == 44) {
+    const uint16_t field = load16(frame, at + 2);
+    view.is_later = (field & 0xfff8) != 0;
+    view.is_fragment = (field & 0xfff9) != 0;
   }
-  if (view.protocol != 44 || frame.size() < view.transport + 8) return;
-  view.protocol = frame[view.transport];
-  view.is_later = (load16(frame, view.transport + 2) & 0xfff8) != 0;
-  view.is_first = !view.is_later;
-  view.transport += 8;
+  view.transport += view.protocol == 44 ? 8 : (frame[at + 1] + 1u) * 8;
+  view.protocol = frame[at];
+  return true;
 }
 
+// A header with options, if it is one; where its packet ends is what it says.
 std::optional<PacketView> header_at(const Bytes& frame, bool is_ipv4, size_t ip) {
   const size_t least = is_ipv4 ? 20 : 40;
   if (frame.size() < ip + least || frame[ip] >> 4 != (is_ipv4 ? 4 : 6)) return std::nullopt;
@@ -55,8 +54,13 @@ std::optional<PacketView> header_at(const Bytes& frame, bool is_ipv4, size_t ip)
   view.end = is_ipv4 ? ip + load16(frame, ip + 2) : ip + 40 + load16(frame, ip + 4);
   view.source = address_at(frame, is_ipv4, ip + (is_ipv4 ? 12 : 8));
   view.destination = address_at(frame, is_ipv4, ip + (is_ipv4 ? 16 : 24));
+  if (is_ipv4) {
+    view.is_later = (load16(frame, ip + 6) & 0x1fff) != 0;
+    view.is_fragment = (load16(frame, ip + 6) & 0x3fff) != 0;
+  } else if (!step_over_extension(frame, view)) {
+    return std::nullopt;
+  }
   if (header_bytes < least || frame.size() < view.transport) return std::nullopt;
-  read_fragment(view);
   return view;
 }
 
@@ -108,6 +112,7 @@ uint32_t length_sum(const PacketView& view) {
 }
 
 bool has_checksum(const PacketView& view) {
+  if (view.is_later) return false;
   if (view.protocol != 6 && view.protocol != 17 && !view.is_icmp()) return false;
   if (view.checksum_at() + 2 > view.end) return false;
   return view.protocol != 17 || !view.is_ipv4 || load16(*view.frame, view.checksum_at()) != 0;

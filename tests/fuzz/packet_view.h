@@ -19,17 +19,19 @@ struct PacketView {
   bool is_ipv4 = false;
   uint8_t protocol = 0;
   uint8_t hops = 0;
-  bool is_first = false;  // a fragment: IPv6 also with nothing to follow
-  bool is_later = false;
-  size_t ip = 0;         // where the IP header begins in the frame
-  size_t transport = 0;  // and what it carries
-  size_t end = 0;        // of the IP packet, which is inside the frame
+  bool is_fragment = false;  // any but of a whole packet
+  bool is_later = false;  // fragment than the first: it carries no header, only a part of the rest
+  size_t ip = 0;          // where the IP header begins in the frame
+  size_t transport = 0;   // and what it carries, behind one IPv6 extension header
+  size_t end = 0;         // of the IP packet, which is inside the frame
   IpAddress source;
   IpAddress destination;
 
   size_t ip_bytes() const { return end - ip; }
   bool is_icmp() const { return protocol == (is_ipv4 ? 1 : 58); }
-  bool has_ports() const { return (protocol == 6 || protocol == 17) && transport + 8 <= end; }
+  bool has_ports() const {
+    return (protocol == 6 || protocol == 17) && !is_later && transport + 8 <= end;
+  }
   uint16_t port(size_t which) const;  // 0: the source's, 1: the destination's
   size_t checksum_at() const { return transport + (protocol == 6 ? 16 : is_icmp() ? 2 : 6); }
 };

@@ -2,8 +2,11 @@
 // To add a world: a line in kWorlds. Its place is part of every input's meaning: append.
 #include "tests/fuzz/worlds.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <iterator>
 
 #include "dataplane/tables/layout.h"
@@ -13,8 +16,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Few places, so that a short input fills them.
-constexpr TableSizes kSizes{.flow_table_entries = 16, .max_services = 8, .max_backends = 16};
+// Few places, so that a short input fills them. Affinity has two tables a service.
+constexpr TableSizes kSizes{.flow_table_entries = 16,
+                            .max_services = 8,
+                            .max_backends = 16,
+                            .affinity_tables = 2 * kServices,
+                            .affinity_entries = 12};
 
 constexpr std::array<Mode, kServices> all(Mode mode) {
   return {mode, mode, mode, mode};
@@ -38,6 +45,12 @@ constexpr Pair kWorlds[] = {
     {{.other_family = true}, {.has_addresses = false}},
     {{.is_resolved = false}, {.spreads = true, .snat_ports = 2, .mtu = 1280}},
     {{}, {.has_addresses = false}},
+    {{.has_affinity = true},
+     {.had_flows = true, .spreads = true, .has_affinity = true, .snat_ports = 2}},
+    {{.modes = {Mode::kDsr, Mode::kNat, Mode::kNat, Mode::kTunnel}, .has_affinity = true},
+     {.modes = {Mode::kTunnel, Mode::kNat, Mode::kNat, Mode::kDsr},
+      .first_is_up = false,
+      .has_affinity = true}},
 };
 
 IpAddress ip(const std::string& text) {
@@ -69,13 +82,25 @@ ForwardingSettings settings_of(const Plan& plan) {
   return settings;
 }
 
-ServiceEntry service_of(const Plan& plan, size_t place, uint8_t lookup_table) {
+// A service's lookup table by generation; with affinity one by which clients are known.
+LookupTableId lookup_table_id(const Plan& plan, ServiceId service, uint32_t generation) {
+  const uint32_t own = own_lookup_table(service, generation);
+  const uint32_t first = PS_FIRST_AFFINITY_TABLE(kSizes.max_services);
+  return static_cast<LookupTableId>(plan.has_affinity ? first + own - own_lookup_table(1, 0) : own);
+}
+
+ServiceEntry service_of(const Plan& plan, size_t place, uint32_t generation) {
   ServiceEntry service;
+  const auto id = static_cast<ServiceId>(place + 1);
   const bool is_ipv4 = place < 2;
   service.protocol = place % 2 == 0 ? Protocol::kTcp : Protocol::kUdp;
   service.vip = {ip(is_ipv4 ? "203.0.113.10" : "2001:db8:113::10"), 80};
   service.client_prefix_bits = is_ipv4 ? 32 : 128;
-  service.lookup_table = own_lookup_table(static_cast<ServiceId>(place + 1), lookup_table);
+  service.lookup_table = lookup_table_id(plan, id, generation);
+  if (plan.has_affinity) {
+    service.affinity_idle = std::chrono::seconds(60);
+    service.earlier = {lookup_table_id(plan, id, generation ^ 1)};
+  }
   service.mode = plan.modes.at(place);
   service.has_flows = service.mode == Mode::kNat || plan.had_flows;
   service.hashes_port = plan.hashes_port;
@@ -105,14 +130,17 @@ LookupTable lookup_table_of(const Plan& plan, ServiceId service) {
   for (size_t slot = 0; plan.spreads && slot < table.size(); slot += 2) {
     table[slot] = backend_id(service, 2);
   }
+  for (size_t slot = 0; plan.has_affinity && slot < table.size(); slot++) {
+    if (slot % 4 != 0) table[slot] |= kContested;
+  }
   return table;
 }
 
-Delta delta_of(const Plan& plan, uint8_t lookup_table) {
+Delta delta_of(const Plan& plan, uint32_t generation) {
   Delta delta;
   delta.next.settings = settings_of(plan);
   for (ServiceId id = 1; id <= kServices; id++) {
-    const ServiceEntry service = service_of(plan, id - 1u, lookup_table);
+    const ServiceEntry service = service_of(plan, id - 1u, generation);
     delta.next.services[id] = service;
     for (uint32_t number = 1; plan.has_backends && number <= 2; number++) {
       delta.next.backends[backend_id(id, number)] = backend_of(plan, service, number);
@@ -120,6 +148,23 @@ Delta delta_of(const Plan& plan, uint8_t lookup_table) {
     delta.lookup_tables[service.lookup_table] = lookup_table_of(plan, id);
   }
   return delta;
+}
+
+// Zero again. Large memory is given back to the kernel, but for what is not a whole page: of a
+// table of megabytes an input has touched a few lines.
+void clear(std::vector<uint64_t>& memory) {
+  constexpr uintptr_t kPage = 4096;
+  auto* begin = reinterpret_cast<uint8_t*>(memory.data());
+  auto* end = begin + memory.size() * sizeof(uint64_t);
+  if (memory.size() * sizeof(uint64_t) < 16 * kPage) {
+    std::memset(begin, 0, static_cast<size_t>(end - begin));
+    return;
+  }
+  uint8_t* page = begin + (kPage - reinterpret_cast<uintptr_t>(begin) % kPage) % kPage;
+  uint8_t* rest = end - reinterpret_cast<uintptr_t>(end) % kPage;
+  if (madvise(page, static_cast<size_t>(rest - page), MADV_DONTNEED) != 0) std::abort();
+  std::memset(begin, 0, static_cast<size_t>(page - begin));
+  std::memset(rest, 0, static_cast<size_t>(end - rest));
 }
 
 Places places_of(const ForwardingState& state) {
@@ -156,7 +201,7 @@ World::World(const Plan& first, const Plan& second) : tables_(unplaced_tables(kS
 }
 
 void World::publish(const Plan& plan) {
-  const auto generation = static_cast<uint8_t>((tables_.control->generation & 1) ^ 1);
+  const uint32_t generation = (tables_.control->generation & 1) ^ 1;
   const Delta delta = delta_of(plan, generation);
   TableWriter writer(tables_, [] { return Result<void>{}; });
   if (!writer.apply(delta, kInterfaces)) std::abort();
@@ -166,7 +211,7 @@ void World::publish(const Plan& plan) {
 
 void World::reset() {
   for (auto& [name, memory] : memory_) {
-    if (!is_configuration(name)) std::fill(memory.begin(), memory.end(), 0);
+    if (!is_configuration(name)) clear(memory);
   }
   for (const auto& [name, content] : written_) {
     std::copy(content.begin(), content.end(), memory_.at(name).begin());

@@ -28,6 +28,7 @@ struct Plan {
   bool has_addresses = true;  // SNAT addresses and tunnel sources
   bool first_is_up = true;
   bool spreads = false;  // clients go to both backends
+  bool has_affinity = false;
   uint16_t snat_ports = 1;
   uint16_t mtu = 0;
 };
