@@ -5,7 +5,7 @@ import argparse
 import sys
 import time
 
-from checks import fuzz
+from checks.fuzz import FUZZ_RUN
 from checks.process import REPORTS
 from checks.results import Tally
 from checks.stages import BENCH, MODEL_RUN, STAGES
@@ -21,10 +21,10 @@ def parse():
     parser.add_argument("--model-packets", type=int, metavar="N", default=MODEL_RUN.packets,
                         help="how many random packets the stages of the reference model play")
     parser.add_argument("--model-seed", type=int, metavar="N", help="the same ones as then")
-    parser.add_argument("--fuzz-seconds", metavar="N", type=int, default=fuzz.SECONDS,
-                        help=f"how long each fuzzer runs; {fuzz.SECONDS} by itself")
-    parser.add_argument("--fuzz-seed", metavar="N", type=int, default=fuzz.SEED,
-                        help=f"what the fuzzers' chance begins from; {fuzz.SEED} by itself")
+    parser.add_argument("--fuzz-seconds", metavar="N", type=int, default=FUZZ_RUN.seconds,
+                        help="how long each fuzzer runs")
+    parser.add_argument("--fuzz-seed", metavar="N", type=int, default=FUZZ_RUN.seed,
+                        help="what their chance begins from")
     parser.add_argument("--list", action="store_true", help="name the stages")
     return parser.parse_args()
 
@@ -65,7 +65,7 @@ def main():
         return 0
     MODEL_RUN.packets, MODEL_RUN.seed = options.model_packets, options.model_seed
     REPORTS.mkdir(parents=True, exist_ok=True)
-    fuzz.SECONDS, fuzz.SEED = options.fuzz_seconds, options.fuzz_seed
+    FUZZ_RUN.seconds, FUZZ_RUN.seed = options.fuzz_seconds, options.fuzz_seed
     total = Tally()
     for stage in chosen(options):
         tally = perform(stage)
