@@ -229,13 +229,13 @@ bool read_message(Bytes& message) {
   uint32_t bytes = 0;
   if (std::fread(&bytes, sizeof bytes, 1, stdin) != 1) return false;
   message.resize(bytes);
-  return std::fread(message.data(), 1, bytes, stdin) == bytes;
+  return bytes == 0 || std::fread(message.data(), 1, bytes, stdin) == bytes;
 }
 
 void write_message(const Bytes& message) {
   const auto bytes = static_cast<uint32_t>(message.size());
   std::fwrite(&bytes, sizeof bytes, 1, stdout);
-  std::fwrite(message.data(), 1, message.size(), stdout);
+  if (bytes != 0) std::fwrite(message.data(), 1, bytes, stdout);
   std::fflush(stdout);
 }
 
