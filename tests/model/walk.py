@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a frame to what may become of it: whose it is, then a section for each class of packets."""
 from model import rewrites
-from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, LIVE, OVER, Flow
+from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, LIVE, LOOK_EVERY, OVER, Flow
 from model.outcomes import DROP, INGRESS, PASS, PASSED, TRANSMIT, Outcome
 from model.rewrites import Hop
 from model.wire import (ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quoted, fragment_key,
@@ -129,12 +129,18 @@ class Walk:
         """Without its backend nobody can tell whether the client's last flow still is there."""
         if flow:
             self.then(setattr, flow, "evicted", True)
-        if packet.is_opening:
+        if packet.is_opening and not self.is_unnoticed(packet, flow):
             return self.open(packet, service, None)
         if service.mode != "nat" and self.choices.of((False, True)):
             return self.open(packet, service, None)
         reason = self.choices.of(("backend_gone", "no_flow"))
         return self.refused(reason, service.id)
+
+    def is_unnoticed(self, packet, flow):
+        """Whether a datagram still goes where its flow's backend was: for two seconds at most."""
+        if packet.protocol == TCP or flow is None or flow.state != ESTABLISHED:
+            return False
+        return self.now - flow.latest < LOOK_EVERY and self.choices.of((False, True))
 
     def may_move(self, packet, flow):
         is_down = self.configuration.backends[flow.backend].down
