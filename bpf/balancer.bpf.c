@@ -28,21 +28,22 @@ WALK(walk6, PS_IPV6, PS_WHOLE)
 WALK(walk6_first, PS_IPV6, PS_FIRST_FRAGMENT)
 WALK(walk6_later, PS_IPV6, PS_LATER_FRAGMENT)
 
-// By enum ps_fragment, IPv6 from 3 on. What is not there has no use: see below.
+#define IPV6 PS_FRAGMENT_KINDS  // from there on
+
+// By enum ps_fragment, IPv4 first. Whole IPv4 packets are walked by penstock_balancer itself.
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-  __uint(max_entries, 6);
+  __uint(max_entries, 2 * PS_FRAGMENT_KINDS);
   __uint(key_size, sizeof(__u32));
   __array(values, int(void *));
 } programs SEC(".maps") = {.values = {
                                [PS_FIRST_FRAGMENT] = (void *)&walk4_first,
                                [PS_LATER_FRAGMENT] = (void *)&walk4_later,
-                               [3 + PS_WHOLE] = (void *)&walk6,
-                               [3 + PS_FIRST_FRAGMENT] = (void *)&walk6_first,
-                               [3 + PS_LATER_FRAGMENT] = (void *)&walk6_later,
+                               [IPV6 + PS_WHOLE] = (void *)&walk6,
+                               [IPV6 + PS_FIRST_FRAGMENT] = (void *)&walk6_first,
+                               [IPV6 + PS_LATER_FRAGMENT] = (void *)&walk6_later,
                            }};
 
-// Whole IPv4 packets are walked here, all others by the other programs.
 SEC("xdp.frags")
 int penstock_balancer(struct xdp_md *ctx) {
   const struct ps_frame frame = ps_frame_of(ctx);
@@ -53,7 +54,7 @@ int penstock_balancer(struct xdp_md *ctx) {
       bpf_tail_call(ctx, &programs, fragment);
       break;
     }
-    case PS_IPV6: bpf_tail_call(ctx, &programs, 3 + ps_frame_fragment(&frame, PS_IPV6));
+    case PS_IPV6: bpf_tail_call(ctx, &programs, IPV6 + ps_frame_fragment(&frame, PS_IPV6));
   }
   return XDP_PASS;
 }

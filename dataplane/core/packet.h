@@ -30,7 +30,7 @@ PS_MUST_USE PS_INLINE int ps_frame_extend(struct ps_frame *frame, __s32 bytes);
 // Ends the frame after `bytes`, which are fewer than it has. As above.
 PS_MUST_USE PS_INLINE int ps_frame_cut(struct ps_frame *frame, __u32 bytes);
 
-enum ps_fragment { PS_WHOLE, PS_FIRST_FRAGMENT, PS_LATER_FRAGMENT };
+enum ps_fragment { PS_WHOLE, PS_FIRST_FRAGMENT, PS_LATER_FRAGMENT, PS_FRAGMENT_KINDS };
 
 // The ports open both transport headers at the same place.
 struct ps_packet {
@@ -109,11 +109,6 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
   return PS_REASON_NONE;
 }
 
-PS_INLINE int ps_is_extension(__u8 protocol) {
-  return protocol == PS_PROTOCOL_HOP_BY_HOP || protocol == PS_PROTOCOL_ROUTING ||
-         protocol == PS_PROTOCOL_FRAGMENT || protocol == PS_PROTOCOL_DESTINATION_OPTIONS;
-}
-
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_fragment_header(struct ps_cursor *cursor,
                                                               struct ps_packet *packet) {
   const struct ps_ipv6_fragment *header =
@@ -140,11 +135,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   packet->ipv6 = ip;
   packet->protocol = ip->next_header;
   packet->header_bytes = (__u32)sizeof *ip;
-  if (fragment != PS_WHOLE) {
-    const enum ps_reason reason = ps_parse_fragment_header(cursor, packet);
-    if (reason) return reason;
-  }
-  return ps_is_extension(packet->protocol) ? PS_REASON_extension_headers : PS_REASON_NONE;
+  return fragment == PS_WHOLE ? PS_REASON_NONE : ps_parse_fragment_header(cursor, packet);
 }
 
 PS_INLINE __u8 ps_icmp_protocol(int family) {
@@ -155,6 +146,19 @@ PS_INLINE __u8 ps_icmp_protocol(int family) {
 // parameter problem.
 PS_INLINE int ps_is_icmp_error(int family, __u8 type) {
   return family == PS_IPV4 ? type == 3 || type == 11 || type == 12 : type >= 1 && type <= 4;
+}
+
+PS_INLINE int ps_is_extension(__u8 protocol) {
+  return protocol == PS_PROTOCOL_HOP_BY_HOP || protocol == PS_PROTOCOL_ROUTING ||
+         protocol == PS_PROTOCOL_FRAGMENT || protocol == PS_PROTOCOL_DESTINATION_OPTIONS;
+}
+
+// Why a packet is none of TCP or UDP: behind another extension header there may be either. Asked
+// last: the BPF verifier follows every answer.
+PS_INLINE enum ps_reason ps_why_not(int family, const struct ps_packet *packet,
+                                    enum ps_reason otherwise) {
+  return family == PS_IPV6 && ps_is_extension(packet->protocol) ? PS_REASON_extension_headers
+                                                                : otherwise;
 }
 
 // The transport header has to lie inside what the IP header says is there, not only inside the
@@ -183,7 +187,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cu
     packet->icmp = icmp;
     return PS_REASON_NONE;
   }
-  if (packet->protocol != PS_TCP) return PS_REASON_not_ours;
+  if (packet->protocol != PS_TCP) return ps_why_not(family, packet, PS_REASON_not_ours);
   struct ps_tcp *tcp = (struct ps_tcp *)ps_take(cursor, sizeof *tcp);
   if (!tcp || payload_bytes < sizeof *tcp) return PS_REASON_truncated;
   const __u32 tcp_bytes = (tcp->header_words >> 4) * 4u;
@@ -208,8 +212,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int 
                                                   : ps_parse_ipv6(frame, fragment, &cursor, packet);
   if (reason) return reason;
   if (fragment == PS_LATER_FRAGMENT) {
-    return packet->protocol == PS_TCP || packet->protocol == PS_UDP ? PS_REASON_NONE
-                                                                    : PS_REASON_fragment;
+    const int is_ours = packet->protocol == PS_TCP || packet->protocol == PS_UDP;
+    return is_ours ? PS_REASON_NONE : ps_why_not(family, packet, PS_REASON_fragment);
   }
   const __u32 payload_bytes = packet->ip_bytes - packet->header_bytes;
   const enum ps_reason unfit = ps_parse_transport(family, &cursor, payload_bytes, packet);

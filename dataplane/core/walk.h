@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
 //
-//   ps_frame_family -> ps_arrive -> ps_parse -> ps_track_client or ps_track_answer -> ps_send ->
-//   ps_count -> verdict
+//   ps_frame_family, ps_frame_fragment -> ps_arrive -> ps_parse -> ps_track_client or
+//   ps_track_answer -> ps_send -> ps_count -> verdict
 //
 // Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_send its
 // bytes are untouched.
@@ -173,9 +173,8 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_any(const struct ps_tables *tabl
   switch (ps_frame_fragment(frame, family)) {
     case PS_FIRST_FRAGMENT: return ps_walk_family(tables, frame, family, PS_FIRST_FRAGMENT);
     case PS_LATER_FRAGMENT: return ps_walk_family(tables, frame, family, PS_LATER_FRAGMENT);
-    case PS_WHOLE: break;
+    default: return ps_walk_family(tables, frame, family, PS_WHOLE);
   }
-  return ps_walk_family(tables, frame, family, PS_WHOLE);
 }
 
 // One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.

@@ -24,17 +24,15 @@ IpAddress address_at(const Bytes& frame, bool is_ipv4, size_t at) {
   return address;
 }
 
-// Hop-by-hop and destination options, and the fragment header.
-bool step_over_extension(const Bytes& frame, PacketView& view) {
-  if (view.protocol != 0 && view.protocol != 44 && view.protocol != 60) return true;
+// IPv6's fragment header, if there is one; no other extension header is ever forwarded.
+bool step_over_fragment_header(const Bytes& frame, PacketView& view) {
+  if (view.protocol != 44) return true;
   const size_t at = view.transport;
   if (frame.size() < at + 8) return false;
-  if (view.protocol == 44) {
-    const uint16_t field = load16(frame, at + 2);
-    view.is_later = (field & 0xfff8) != 0;
-    view.is_fragment = (field & 0xfff9) != 0;
-  }
-  view.transport += view.protocol == 44 ? 8 : (frame[at + 1] + 1u) * 8;
+  const uint16_t field = load16(frame, at + 2);
+  view.is_later = (field & 0xfff8) != 0;
+  view.is_fragment = (field & 0xfff9) != 0;
+  view.transport += 8;
   view.protocol = frame[at];
   return true;
 }
@@ -57,7 +55,7 @@ std::optional<PacketView> header_at(const Bytes& frame, bool is_ipv4, size_t ip)
   if (is_ipv4) {
     view.is_later = (load16(frame, ip + 6) & 0x1fff) != 0;
     view.is_fragment = (load16(frame, ip + 6) & 0x3fff) != 0;
-  } else if (!step_over_extension(frame, view)) {
+  } else if (!step_over_fragment_header(frame, view)) {
     return std::nullopt;
   }
   if (header_bytes < least || frame.size() < view.transport) return std::nullopt;
