@@ -34,20 +34,25 @@ PS_INLINE __u32 ps_known_bit(__u64 client_hash) {
   return ps_scale((__u32)client_hash, PS_KNOWN_BITS);
 }
 
+// The word that the bit is in; there always is one.
+PS_INLINE __u32 *ps_known_word(struct ps_known_epoch *epoch, __u32 bit) {
+  __u32 word = bit / 32;
+  PS_OPAQUE(word);  // else the compiler finds the place anew, unseen by the BPF verifier
+  return word < PS_KNOWN_WORDS ? &epoch->bits[word] : 0;
+}
+
 // Of this epoch or the one before; or the next, by a processor whose clock is a tick ahead.
 PS_INLINE int ps_epoch_counts(__u32 epoch, __u32 now_epoch) {
   return now_epoch - epoch + 1 <= 2;
 }
 
-PS_INLINE int ps_is_known(const struct ps_known_clients *known, __u64 client_hash,
-                          __u32 now_epoch) {
+PS_INLINE int ps_is_known(struct ps_known_clients *known, __u64 client_hash, __u32 now_epoch) {
   const __u32 bit = ps_known_bit(client_hash);
-  __u32 word = bit / 32;
-  PS_OPAQUE(word);  // else the compiler finds the place anew, unseen by the BPF verifier
-  if (word >= PS_KNOWN_WORDS) return 0;
   for (int i = 0; i < 2; i++) {
-    const struct ps_known_epoch *epoch = &known->epoch[i];
-    if (ps_epoch_counts(epoch->epoch, now_epoch) && epoch->bits[word] >> (bit & 31) & 1) return 1;
+    const __u32 *word = ps_known_word(&known->epoch[i], bit);
+    if (word && ps_epoch_counts(known->epoch[i].epoch, now_epoch) && *word >> (bit & 31) & 1) {
+      return 1;
+    }
   }
   return 0;
 }
@@ -61,13 +66,9 @@ PS_INLINE void ps_mark_known(struct ps_known_clients *known, __u64 client_hash, 
     for (int i = 0; i < PS_KNOWN_WORDS; i++) *(volatile __u32 *)&epoch->bits[i] = 0;
   }
   const __u32 bit = ps_known_bit(client_hash);
-  __u32 word = bit / 32;
-  PS_OPAQUE(word);  // as above
-  if (word >= PS_KNOWN_WORDS) return;
   const __u32 mask = 1u << (bit & 31);
-  if (!(*(volatile __u32 *)&epoch->bits[word] & mask)) {
-    __sync_fetch_and_or(&epoch->bits[word], mask);
-  }
+  __u32 *word = ps_known_word(epoch, bit);
+  if (word && !(*(volatile __u32 *)word & mask)) __sync_fetch_and_or(word, mask);
 }
 
 // Client and service in one word; the hash is keyed and of 64 bits, so it stands for the client.
@@ -166,7 +167,7 @@ PS_INLINE __u16 ps_select_earlier(const struct ps_tables *tables, const struct p
     const __u32 place = service->earlier[i];
     __u32 slot = client->slot;
     PS_OPAQUE(slot);  // as in ps_look_up
-    const struct ps_known_clients *known = ps_known_clients_at(tables, place, slot);
+    struct ps_known_clients *known = ps_known_clients_at(tables, place, slot);
     const struct ps_lookup_table *table = ps_lookup_table_at(tables, place);
     if (!known || !table || slot >= PS_LOOKUP_SLOTS) return chosen;
     if (!ps_is_known(known, client->hash, epoch)) continue;

@@ -212,6 +212,13 @@ PS_INLINE struct ps_flow *ps_flow_set_of(const struct ps_tables *tables,
   return ps_flow_set_at(tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables)));
 }
 
+// 1 when x is zero, without a branch; x below 2^63.
+PS_INLINE __u64 ps_is_zero(__u64 x) {
+  __u64 zero = (x - 1) >> 63;
+  PS_OPAQUE(zero);
+  return zero;
+}
+
 // The way of the set to look at first: the one with this port, found without a branch, for which
 // way it is is chance. Both are read side by side.
 PS_INLINE __u32 ps_likely_way(struct ps_flow *set, int family, struct ps_be16 snat_port) {

@@ -141,10 +141,12 @@ PS_CALL int ps_try_port(const struct ps_tables *tables, const struct ps_settings
                            : ps_try_port_of(tables, settings, PS_IPV6, backend, wanted);
 }
 
-PS_INLINE enum ps_reason ps_try_ports(const struct ps_tables *tables,
-                                      const struct ps_settings *settings, int family,
-                                      const struct ps_backend *backend,
-                                      struct ps_new_flow *wanted) {
+// A place and a source port for the flow, which are in `wanted` then, or why there are none (enum
+// ps_reason).
+PS_CALL int ps_place_flow(const struct ps_tables *tables, const struct ps_settings *settings,
+                          int family, const struct ps_backend *backend,
+                          struct ps_new_flow *wanted) {
+  if (!tables || !settings || !backend || !wanted) return PS_REASON_tables_unreadable;
   wanted->random = wanted->client_hash ^ settings->hash_key[1];
   for (int tries = 0; tries < PS_PORT_TRIES; tries++) {
     if (ps_try_port(tables, settings, family, backend, wanted) == PS_PLACE_TAKEN) {
@@ -259,15 +261,6 @@ PS_INLINE void ps_reopen_flow(struct ps_flow *flow, __u64 word, __u32 now) {
     if (seen == word || !ps_flow_is_same_use(seen, word)) return;
     word = seen;
   }
-}
-
-// A place and a source port for the flow, which are in `wanted` then, or why there are none (enum
-// ps_reason).
-PS_CALL int ps_place_flow(const struct ps_tables *tables, const struct ps_settings *settings,
-                          int family, const struct ps_backend *backend,
-                          struct ps_new_flow *wanted) {
-  if (!tables || !settings || !backend || !wanted) return PS_REASON_tables_unreadable;
-  return ps_try_ports(tables, settings, family, backend, wanted);
 }
 
 // The client's new flow, whose source port is in `wanted` then. When two processors open the same

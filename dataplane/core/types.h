@@ -125,13 +125,6 @@ PS_INLINE __u64 ps_load_mac(const __u8 *at) {
   return ps_load32(at) | ((__u64)ps_load16(at + 4) << 32);
 }
 
-// 1 when x is zero, without a branch; x below 2^63.
-PS_INLINE __u64 ps_is_zero(__u64 x) {
-  __u64 zero = (x - 1) >> 63;
-  PS_OPAQUE(zero);
-  return zero;
-}
-
 // A 32-bit hash to 0 .. count - 1 without a division (Lemire's multiply-shift).
 PS_INLINE __u32 ps_scale(__u32 hash, __u32 count) {
   return (__u32)(((__u64)hash * count) >> 32);
