@@ -8,10 +8,11 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "dataplane/fd.h"
 
 namespace penstock {
 namespace {
@@ -20,21 +21,18 @@ class Ethtool {
  public:
   explicit Ethtool(std::string interface)
       : interface_(std::move(interface)), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
-  ~Ethtool() { close(socket_); }
-  Ethtool(const Ethtool&) = delete;
-  Ethtool& operator=(const Ethtool&) = delete;
 
   Result<void> ask(void* question) const {
     ifreq request{};
     interface_.copy(request.ifr_name, IF_NAMESIZE - 1);
     request.ifr_data = static_cast<char*>(question);
-    if (ioctl(socket_, SIOCETHTOOL, &request) == 0) return {};
+    if (ioctl(socket_.get(), SIOCETHTOOL, &request) == 0) return {};
     return fail_errno("cannot read the offloads of " + interface_, errno);
   }
 
  private:
   std::string interface_;
-  int socket_;
+  Fd socket_;
 };
 
 // A Header with `count` Elements behind it, zeroed.

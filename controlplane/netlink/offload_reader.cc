@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,34 +13,24 @@
 
 #include "controlplane/netlink/ethtool.h"
 #include "controlplane/netlink/kernel_view.h"
+#include "dataplane/fd.h"
 
 namespace penstock {
 namespace {
 
 constexpr const char* kNamespaces = "/run/netns";  // where ip-netns(8) keeps them
 
-class Namespace {
- public:
-  explicit Namespace(const std::string& path) : descriptor_(open(path.c_str(), kFlags)) {}
-  ~Namespace() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  Namespace(const Namespace&) = delete;
-  Namespace& operator=(const Namespace&) = delete;
-  int descriptor() const { return descriptor_; }
-
- private:
-  static constexpr int kFlags = O_RDONLY | O_CLOEXEC;
-  int descriptor_;
-};
+Fd open_namespace(const std::filesystem::path& path) {
+  return Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+}
 
 // Empty: it has none, or not one that can be seen.
 std::string namespace_name(const RtSocket& socket, uint32_t id) {
   std::error_code none;
   for (const auto& entry : std::filesystem::directory_iterator(kNamespaces, none)) {
-    const Namespace found(entry.path());
-    if (found.descriptor() < 0) continue;
-    if (read_namespace_id(socket, found.descriptor()).value_or(std::nullopt) == id) {
+    const Fd found = open_namespace(entry.path());
+    if (!found) continue;
+    if (read_namespace_id(socket, found.get()).value_or(std::nullopt) == id) {
       return entry.path().filename();
     }
   }
@@ -52,8 +41,8 @@ std::string namespace_name(const RtSocket& socket, uint32_t id) {
 Result<Features> read_features_in(const std::string& name, const std::string& interface) {
   Result<Features> features = fail(ErrorKind::kSystem, "cannot enter " + name);
   std::thread([&] {
-    const Namespace target(std::filesystem::path(kNamespaces) / name);
-    if (setns(target.descriptor(), CLONE_NEWNET) == 0) features = read_features(interface);
+    const Fd target = open_namespace(std::filesystem::path(kNamespaces) / name);
+    if (setns(target.get(), CLONE_NEWNET) == 0) features = read_features(interface);
   }).join();
   return features;
 }

@@ -56,13 +56,13 @@ void add_virtio(Problems& problems, const InterfaceOffloads& offloads) {
   problems.push_back(
       {"the host hands over merged packets and unfinished checksums, and gives no say in it: the "
        "driver refuses native XDP, and what generic XDP sends on is corrupt; have the host give "
-       "the "
-       "device ctrl_guest_offloads=on, or guest_csum=off,guest_tso4=off,guest_tso6=off,"
+       "the device ctrl_guest_offloads=on, or guest_csum=off,guest_tso4=off,guest_tso6=off,"
        "guest_ecn=off,guest_ufo=off",
        ""});
 }
 
-OffloadProblem at_peer(const VethPeer& peer, const std::string& what, const char* harm) {
+// `settings`: each with a space before it.
+OffloadProblem at_peer(const VethPeer& peer, const std::string& settings, const char* harm) {
   const std::string in = peer.network_namespace.empty()
                              ? ""
                              : fmt::format("ip netns exec {} ", peer.network_namespace);
@@ -74,7 +74,7 @@ OffloadProblem at_peer(const VethPeer& peer, const std::string& what, const char
                     "{}its other end, cannot be read from here: unless this has been run "
                     "there, it leaves {}",
                     name, harm);
-  return {std::move(text), fmt::format("{}ethtool -K {}{} off", in, interface, what),
+  return {std::move(text), fmt::format("{}ethtool -K {}{}", in, interface, settings),
           peer.on.has_value()};
 }
 
@@ -86,16 +86,16 @@ void add_veth(Problems& problems, const InterfaceOffloads& offloads) {
   if (!peer.on ||
       has_any(*peer.on, {"tx-checksum-ipv4", "tx-checksum-ip-generic", "tx-checksum-ipv6"})) {
     problems.push_back(at_peer(
-        peer, " tx",
+        peer, " tx off",
         "checksums to hardware that is not there: what XDP sends on is corrupt, and TCP hangs"));
   }
   if (!offloads.has_vlans) return;
   std::string tags;
   if (!peer.on || peer.on->contains("tx-vlan-hw-insert")) tags += " txvlan off";
-  if (!peer.on || peer.on->contains("tx-vlan-stag-hw-insert"))
+  if (!peer.on || peer.on->contains("tx-vlan-stag-hw-insert")) {
     tags += " tx-vlan-stag-hw-insert off";
+  }
   if (tags.empty()) return;
-  tags.resize(tags.size() - std::string(" off").size());
   problems.push_back(at_peer(
       peer, tags, "VLAN tags beside its packets: XDP takes those of a VLAN for untagged ones"));
 }

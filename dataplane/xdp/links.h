@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/fd.h"
 #include "dataplane/result.h"
 #include "dataplane/tables/writer.h"
-#include "dataplane/xdp/fd.h"
 #include "dataplane/xdp/pin_directory.h"
 
 namespace penstock {

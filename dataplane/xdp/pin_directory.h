@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/fd.h"
 #include "dataplane/result.h"
-#include "dataplane/xdp/fd.h"
 
 namespace penstock {
 
