@@ -35,6 +35,9 @@ constexpr uint32_t kLookupTableSlots =
 // there may be clients in the slot that keep another backend by affinity.
 using LookupTable = std::vector<BackendId>;
 constexpr uint16_t kContested = 0x8000;  // PS_CONTESTED in the core
+constexpr BackendId holder_of(uint16_t slot) {
+  return static_cast<BackendId>(slot & ~kContested);
+}
 constexpr uint32_t kMaxBackends = 0x7fff;
 
 // The place of a lookup table. Each service has two of its own; behind those of all services stand

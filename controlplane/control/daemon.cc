@@ -133,7 +133,7 @@ auto while_alive(const std::shared_ptr<const bool>& owner, Action action) {
 
 SlotCounts count_slots(const LookupTable& table) {
   SlotCounts counts;
-  for (const uint16_t slot : table) counts[static_cast<BackendId>(slot & ~kContested)]++;
+  for (const uint16_t slot : table) counts[holder_of(slot)]++;
   return counts;
 }
 
@@ -311,7 +311,7 @@ Result<void> Daemon::take(Plan plan) {
 
 // A drain begins when it is first planned: after a restart anew.
 void Daemon::note_drains(const Config& config) {
-  decltype(drains_) drains;
+  DrainTimes drains;
   for (const ServiceConfig& service : config.services) {
     for (const BackendConfig& backend : service.backends) {
       if (!backend.drain && backend.weight > 0) continue;
@@ -323,9 +323,8 @@ void Daemon::note_drains(const Config& config) {
   drains_ = std::move(drains);
 }
 
-std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point>
-Daemon::drain_deadlines(const Config& config) const {
-  std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point> deadlines;
+Daemon::DrainTimes Daemon::drain_deadlines(const Config& config) const {
+  DrainTimes deadlines;
   for (const ServiceConfig& service : config.services) {
     if (!service.affinity || !service.affinity->drain_deadline) continue;
     for (const BackendConfig& backend : service.backends) {

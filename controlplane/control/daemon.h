@@ -71,6 +71,10 @@ class Daemon {
     Overrides overrides;
   };
 
+  // By service and backend name.
+  using DrainTimes =
+      std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point>;
+
   Daemon(boost::asio::io_context& context, Wanted wanted);
 
   Result<void> open(const OpenDataplane& open_dataplane);
@@ -84,9 +88,8 @@ class Daemon {
   Result<Plan> make_plan_for(const Config& config) const;
   Result<void> take(Plan plan);
   void note_drains(const Config& config);
-  // Backends with a deadline for their drain, and when it is.
-  std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point>
-  drain_deadlines(const Config& config) const;
+  // Of backends whose drain has one.
+  DrainTimes drain_deadlines(const Config& config) const;
   void watch_lingering();
   void plan_again_soon();
 
@@ -102,8 +105,7 @@ class Daemon {
   Plan plan_;  // carried out; its delta is not kept
   std::map<ServiceId, SlotCounts> slots_;
   std::set<ServiceId> retired_services_;  // gone from the configuration, perhaps still in flows
-  // Since when a backend takes no new clients, by service and name: from this start on.
-  std::map<std::pair<std::string, std::string>, std::chrono::steady_clock::time_point> drains_;
+  DrainTimes drains_;  // since when a backend takes no new clients: from this start on
   std::string last_error_;
   bool waited_ = false;    // long enough for the first answers of health checks and neighbours
   bool settled_ = false;   // the first plan has been made

@@ -8,13 +8,9 @@
 namespace penstock {
 namespace {
 
-BackendId holder(uint16_t slot) {
-  return static_cast<BackendId>(slot & ~kContested);
-}
-
 bool leads_alike(const LookupTable& a, const LookupTable& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](uint16_t x, uint16_t y) { return holder(x) == holder(y); });
+                    [](uint16_t x, uint16_t y) { return holder_of(x) == holder_of(y); });
 }
 
 // Slots that are contested in `from` are in `to`, too.
@@ -26,7 +22,7 @@ void inherit_contests(LookupTable& to, const LookupTable& from) {
 
 void contest_where_different(LookupTable& to, const LookupTable& earlier) {
   for (size_t slot = 0; slot < to.size(); slot++) {
-    if (holder(to[slot]) == holder(earlier[slot])) continue;
+    if (holder_of(to[slot]) == holder_of(earlier[slot])) continue;
     to[slot] = static_cast<uint16_t>(to[slot] | kContested);
   }
 }
@@ -156,8 +152,8 @@ void TablePlaces::release_who_may_not_stay(ServiceId id, ServiceEntry& service) 
     LookupTable table = plan_.next.tables.at(place);
     bool changes = false;
     for (uint16_t& slot : table) {
-      if (holder(slot) == 0 || stay.contains(holder(slot))) continue;
-      plan_.delta.released.emplace(id, holder(slot));
+      if (holder_of(slot) == 0 || stay.contains(holder_of(slot))) continue;
+      plan_.delta.released.emplace(id, holder_of(slot));
       slot = static_cast<uint16_t>(slot & kContested);
       changes = true;
     }
@@ -187,7 +183,7 @@ void TablePlaces::settle_slots(ServiceId id, const ServiceEntry& service) {
   const auto found = plan_.next.tables.find(service.lookup_table);
   if (!input_.affinity || found == plan_.next.tables.end()) return;
   LookupTable table = found->second;
-  for (uint16_t& slot : table) slot = holder(slot);
+  for (uint16_t& slot : table) slot = holder_of(slot);
   for (const LookupTableId place : service.earlier) {
     contest_where_different(table, plan_.next.tables.at(place));
   }

@@ -90,7 +90,7 @@ class AffinityReader {
   }
 
   BackendId slot_of(LookupTableId place, uint32_t slot) const {
-    return static_cast<BackendId>(ps_lookup_table_at(&tables_, place)->slots[slot] & ~PS_CONTESTED);
+    return holder_of(ps_lookup_table_at(&tables_, place)->slots[slot]);
   }
 
   const ps_tables& tables_;

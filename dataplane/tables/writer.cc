@@ -290,10 +290,8 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
   }
   write_lookup_tables(tables_, delta);
   __atomic_store_n(&tables_.control->generation, generation, __ATOMIC_RELEASE);
-  if (delta.released.empty()) return {};
-  // Packets by the state before may still take an entry; then no more.
-  if (auto unread = wait_for_readers_(); !unread) return unread;
-  release(tables_, delta);
+  // A packet by the state before may take an entry yet: the next plan finds it and releases it.
+  if (!delta.released.empty()) release(tables_, delta);
   return {};
 }
 

@@ -12,7 +12,7 @@ class Configurator {
   explicit Configurator(const ps_tables& tables) : writer_(tables, [] { return Result<void>{}; }) {}
 
   Result<void> apply(const Configuration& configuration) {
-    Delta delta{configuration.state, {}, {}, {}};
+    Delta delta{.next = configuration.state};
     for (auto& [id, service] : delta.next.services) {
       service.lookup_table = own_lookup_table(id, lookup_table_);
       delta.lookup_tables[service.lookup_table] = configuration.lookup_tables.at(id);

@@ -153,7 +153,7 @@ TEST_F(TableWriting, OfWhatDoesNotFitChangesNothing) {
     EXPECT_EQ(generation(), 1u);
     EXPECT_EQ(waits_, 1);
   };
-  Delta delta{full_state(), {}, {}, {}};
+  Delta delta{.next = full_state()};
   delta.next.services[8] = delta.next.services[1];
   expect_refused(delta);
   delta.next = full_state();
@@ -174,7 +174,7 @@ TEST_F(TableWriting, OfWhatDoesNotFitChangesNothing) {
 
 TEST_F(TableWriting, PutsALookupTableWhereItsServiceLooks) {
   ForwardingState state = full_state();
-  Delta delta{state, {}, {}, {}};
+  Delta delta{.next = state};
   delta.lookup_tables[own_lookup_table(1, 0)] = LookupTable(kLookupTableSlots, 1);
   delta.lookup_tables[own_lookup_table(7, 1)] = LookupTable(kLookupTableSlots, 31);
   ASSERT_TRUE(writer_.apply(delta, kInterfaces));
