@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a frame to what may become of it: whose it is, then a section for each class of packets."""
+from functools import partial
+
 from model import rewrites
 from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, LIVE, LOOK_EVERY, OVER, Flow
 from model.outcomes import DROP, INGRESS, PASS, PASSED, TRANSMIT, Outcome
@@ -291,16 +293,20 @@ class Walk:
                             packet.destination_port)
         if flow is None:
             return self.refused("no_flow")
-        service = self.configuration.services.get(flow.key[0])
         if packet.hops > 1:
             self.then(flow.backend_sent, packet, self.now)
+        return self.to_client_of(packet, flow, partial(rewrites.translated, packet))
+
+    def to_client_of(self, packet, flow, rewritten):
+        """`rewritten`: makes the frame of a hop, the VIP and the client."""
+        service = self.configuration.services.get(flow.key[0])
         if service is None:
             return self.refused("no_flow", flow.key[0])
         if packet.hops <= 1:
             return self.time_exceeded(packet, service.id)
         _, client, port = flow.key
         hop = self.hop_to_client(flow)
-        frame = rewrites.translated(packet, hop, service.vip, service.port, client, port)
+        frame = rewritten(hop, service.vip, service.port, client, port)
         return self.sent(packet, frame, hop.interface, "client", service.id, flow.backend)
 
     def flow_to(self, backend_address, backend_port, protocol, snat_address, snat_port):
@@ -330,16 +336,7 @@ class Walk:
                             quoted.source, quoted.source_port)
         if flow is None:
             return self.refused("no_flow")
-        service = self.configuration.services.get(flow.key[0])
-        if service is None:
-            return self.refused("no_flow", flow.key[0])
-        if packet.hops <= 1:
-            return self.time_exceeded(packet, service.id)
-        _, client, port = flow.key
-        hop = self.hop_to_client(flow)
-        frame = rewrites.translated_error(packet, quoted, hop, service.vip, service.port, client,
-                                          port)
-        return self.sent(packet, frame, hop.interface, "client", service.id, flow.backend)
+        return self.to_client_of(packet, flow, partial(rewrites.translated_error, packet, quoted))
 
     def error_to_backend(self, packet, quoted):
         service = self.configuration.service_at(quoted.source, quoted.source_port, quoted.protocol)

@@ -106,6 +106,13 @@ TEST(StatusTable, IsShortWhenThereIsNothingToTell) {
   EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 3);
 }
 
+TEST(StatusTable, TellsHowManyClientsADrainingBackendHasLeft) {
+  json::object draining = status();
+  auto& backends = draining["services"].at(0).at("backends");
+  backends.at(1).at("kept_clients") = json::object{{"seen", 2}, {"unseen", 3}};
+  EXPECT_THAT(status_table(draining, false), HasSubstr("down, draining: 5 clients left"));
+}
+
 TEST(ExplanationText, IsALineAKey) {
   const json::object explanation{{"client", "198.18.0.7"}, {"service", "web"},
                                  {"hash", "00ff"},         {"hashed", "198.18.0.7/32"},

@@ -73,6 +73,8 @@ snat_ports = "20000-20000"
 flow_table_entries = 1_024
 max_services = 2
 max_backends = 32767
+affinity_tables = 2
+affinity_entries = 1000
 pin_path = "/run/bpf/penstock"
 [dataplane.flow_timeouts]
 tcp_half_open = "500ms"
@@ -94,6 +96,8 @@ state_directory = "/var/lib/p"
   EXPECT_EQ(dataplane.flow_table_entries, 1024u);
   EXPECT_EQ(dataplane.max_services, 2u);
   EXPECT_EQ(dataplane.max_backends, 32767u);
+  EXPECT_EQ(dataplane.affinity_tables, 2u);
+  EXPECT_EQ(dataplane.affinity_entries, 1000u);
   EXPECT_EQ(dataplane.pin_path, "/run/bpf/penstock");
   EXPECT_EQ(dataplane.flow_timeouts, (FlowTimeouts{.tcp_half_open = milliseconds(500),
                                                    .tcp_established = minutes(120),
@@ -113,6 +117,7 @@ port = 443
 protocol = "tcp"
 mode = "nat"
 client_prefix = { ipv4 = 24, ipv6 = 64 }
+affinity = { idle = "90s", drain_deadline = "4h" }
 all_down = "last_known"
 announce = false
 [service.health]
@@ -135,6 +140,7 @@ address = "[2001:db8::2]:3000"
   ASSERT_THAT(config.services, SizeIs(1));
   ServiceConfig web{.name = "web", .vip = Endpoint::parse("[2001:db8:113::10]:443").value()};
   web.client_prefix = {.ipv4 = 24, .ipv6 = 64};
+  web.affinity = {.idle = seconds(90), .drain_deadline = minutes(240)};
   web.all_down = AllDownPolicy::kLastKnown;
   web.announce = false;
   web.health = {.type = HealthCheckType::kHttp,
@@ -164,6 +170,19 @@ TEST(Config, AllowsAServiceWithoutBackendsAndOneNameInTwoServices) {
                      "protocol = \"udp\"\n" +
                      backend),
               IsEmpty());
+}
+
+TEST(Config, KeepsClientsForHalfAnHourWithoutADeadlineUnlessToldOtherwise) {
+  const auto affinity = good(kDataplane + kService + "affinity = {}\n").services[0].affinity;
+  EXPECT_EQ(affinity, (AffinityConfig{.idle = minutes(30), .drain_deadline = std::nullopt}));
+  EXPECT_FALSE(good(kDataplane + kService).services[0].affinity);
+}
+
+TEST(Config, WantsTwoAffinityTablesForEachServiceWithAffinity) {
+  const std::string service = kService + "affinity = {}\n";
+  EXPECT_THAT(faults(kDataplane + "affinity_tables = 2\n" + service), IsEmpty());
+  EXPECT_THAT(faults(kDataplane + "affinity_tables = 1\n" + service),
+              ElementsAre(HasSubstr("1 services with affinity need affinity_tables = 2 or more")));
 }
 
 // Faults of one key.
@@ -211,6 +230,8 @@ TEST(Config, RefusesNumbersOutOfTheirRange) {
   EXPECT_THAT(fault_in_dataplane("flow_table_entries = 16777217\n"), HasSubstr("found 16777217"));
   EXPECT_THAT(fault_in_dataplane("max_backends = 32768\n"), HasSubstr("2 to 32767"));
   EXPECT_THAT(fault_in_service("client_prefix = { ipv4 = 33 }\n"), HasSubstr("1 to 32"));
+  EXPECT_THAT(fault_in_service("affinity = { idle = \"1500ms\" }\n"), HasSubstr("whole seconds"));
+  EXPECT_THAT(fault_in_service("affinity = { idle = \"9000h\" }\n"), HasSubstr("at most a year"));
   EXPECT_THAT(fault_in_service("client_prefix = { ipv6 = 0 }\n"), HasSubstr("1 to 128"));
   EXPECT_THAT(fault_in_service("[[service.backend]]\naddress = \"10.0.0.1:80\"\nweight = 1001\n"),
               HasSubstr("0 to 1000"));

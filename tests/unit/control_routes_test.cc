@@ -113,6 +113,22 @@ TEST_F(Answers, TellTheWholeStatus) {
   EXPECT_NEAR(h1_a.at("share_percent").as_double(), 50, 0.01);
 }
 
+TEST_F(Answers, TellWhomAffinityKeepsWhere) {
+  const BackendId id = daemon_->plan().backend_ids.at({"web", "h1-a"});
+  tables_.affinity.kept[1][id] = 2;
+  tables_.affinity.unseen[1][id] = 1;
+  const json::object kept = backend("h1-a").at("kept_clients").as_object();
+  EXPECT_EQ(kept.at("seen").to_number<int>(), 2);
+  EXPECT_EQ(kept.at("unseen").to_number<int>(), 1);
+  const std::string client = client_of("h1-b");
+  tables_.kept_at = id;
+  const json::object said = answer("/v1/explain?service=web&client=" + client);
+  EXPECT_EQ(text(said, "backend"), "h1-a");
+  EXPECT_EQ(text(said, "selected"), "h1-b");
+  EXPECT_EQ(text(said, "why"),
+            "affinity keeps it there while it is active; its slot leads to h1-b now");
+}
+
 TEST_F(Answers, WarnOfAServiceThatNobodyServes) {
   EXPECT_EQ(ask("PATCH", "/v1/services/web/backends/h1-a", R"({"drain": true})").status, 200u);
   EXPECT_EQ(ask("PATCH", "/v1/services/web/backends/h1-b", R"({"weight": 0})").status, 200u);

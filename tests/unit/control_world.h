@@ -25,6 +25,8 @@ struct RememberedTables {
   std::map<LookupTableId, LookupTable> lookup_tables;
   FlowSnapshot flows;
   AffinitySnapshot affinity;
+  std::set<std::pair<ServiceId, BackendId>> released;
+  std::optional<BackendId> kept_at;  // where affinity keeps whoever is explained
 
   const LookupTable& table_of(ServiceId service) const {
     return lookup_tables.at(state.services.at(service).lookup_table);
@@ -43,6 +45,7 @@ class RememberingDataplane : public Dataplane {
     if (tables_.refusal) return tl::unexpected(*tables_.refusal);
     tables_.applied++;
     tables_.state = delta.next;
+    tables_.released.insert(delta.released.begin(), delta.released.end());
     for (const auto& [id, table] : delta.lookup_tables) tables_.lookup_tables[id] = table;
     return {};
   }
@@ -51,8 +54,8 @@ class RememberingDataplane : public Dataplane {
   // The client's last byte is its slot.
   Explanation explain(ServiceId service, const Endpoint& client) const override {
     const uint32_t slot = client.address.bytes[client.address.is_ipv4() ? 3 : 15];
-    const BackendId backend = tables_.table_of(service)[slot];
-    return {0x1234, slot, backend, backend};
+    const BackendId selected = tables_.table_of(service)[slot];
+    return {0x1234, slot, tables_.kept_at.value_or(selected), selected};
   }
   AffinitySnapshot affinity() const override { return tables_.affinity; }
   LookupTable lookup_table(LookupTableId id) const override { return tables_.lookup_tables.at(id); }

@@ -55,6 +55,22 @@ TEST_F(TheDaemon, SendsFromTheInterfacesOwnAddresses) {
   EXPECT_EQ(reserved_ports(), "20000-32767");
 }
 
+TEST_F(TheDaemon, LetsTheClientsOfADrainGoAtItsDeadlineAndNotBefore) {
+  std::string text = web();
+  const std::string health = "health = ";
+  text.insert(text.find(health), "affinity = { drain_deadline = \"500ms\" }\n");
+  write_config(text);
+  start_and_settle();
+  const BackendId leaving = id_of("h1-a");
+  tables_.affinity.kept[1] = {{leaving, 3}, {id_of("h1-b"), 2}};
+  const auto drained = std::chrono::steady_clock::now();
+  ASSERT_TRUE(daemon_->change(weigh("h1-a", 0)));
+  EXPECT_THAT(tables_.released, IsEmpty());
+  ASSERT_TRUE(wait_for([&] { return !tables_.released.empty(); }));
+  EXPECT_GE(std::chrono::steady_clock::now() - drained, std::chrono::milliseconds(500));
+  EXPECT_THAT(tables_.released, ElementsAre(Pair(1, leaving)));
+}
+
 TEST_F(TheDaemon, AnnouncesAVipOnlyOnceItIsServed) {
   ASSERT_TRUE(start());
   EXPECT_FALSE(is_on("lo", "203.0.113.10"));
