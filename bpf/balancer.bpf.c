@@ -3,10 +3,10 @@
 #include "bpf/tables.bpf.h"
 #include "dataplane/core/walk.h"
 
-static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_fragment fragment) {
+static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_kind kind) {
   const struct ps_tables tables = {};
   const struct ps_frame frame = ps_frame_of(ctx);
-  const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family, fragment);
+  const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family, kind);
   switch (verdict.action) {
     case PS_TRANSMIT:
       if (verdict.interface_index == ctx->ingress_ifindex) return XDP_TX;
@@ -17,29 +17,33 @@ static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_fragm
   return XDP_PASS;
 }
 
-#define WALK(name, family, fragment)              \
+#define WALK(name, family, kind)                  \
   SEC("xdp.frags") int name(struct xdp_md *ctx) { \
-    return forward(ctx, family, fragment);        \
+    return forward(ctx, family, kind);            \
   }
 
+WALK(walk4_icmp, PS_IPV4, PS_ICMP)
 WALK(walk4_first, PS_IPV4, PS_FIRST_FRAGMENT)
 WALK(walk4_later, PS_IPV4, PS_LATER_FRAGMENT)
 WALK(walk6, PS_IPV6, PS_WHOLE)
+WALK(walk6_icmp, PS_IPV6, PS_ICMP)
 WALK(walk6_first, PS_IPV6, PS_FIRST_FRAGMENT)
 WALK(walk6_later, PS_IPV6, PS_LATER_FRAGMENT)
 
-#define IPV6 PS_FRAGMENT_KINDS  // from there on
+#define IPV6 PS_KINDS  // from there on
 
-// By enum ps_fragment, IPv4 first. Whole IPv4 packets are walked by penstock_balancer itself.
+// By enum ps_kind, IPv4 first. Whole IPv4 packets are walked by penstock_balancer itself.
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-  __uint(max_entries, 2 * PS_FRAGMENT_KINDS);
+  __uint(max_entries, 2 * PS_KINDS);
   __uint(key_size, sizeof(__u32));
   __array(values, int(void *));
 } programs SEC(".maps") = {.values = {
+                               [PS_ICMP] = (void *)&walk4_icmp,
                                [PS_FIRST_FRAGMENT] = (void *)&walk4_first,
                                [PS_LATER_FRAGMENT] = (void *)&walk4_later,
                                [IPV6 + PS_WHOLE] = (void *)&walk6,
+                               [IPV6 + PS_ICMP] = (void *)&walk6_icmp,
                                [IPV6 + PS_FIRST_FRAGMENT] = (void *)&walk6_first,
                                [IPV6 + PS_LATER_FRAGMENT] = (void *)&walk6_later,
                            }};
@@ -49,12 +53,12 @@ int penstock_balancer(struct xdp_md *ctx) {
   const struct ps_frame frame = ps_frame_of(ctx);
   switch (ps_frame_family(&frame)) {
     case PS_IPV4: {
-      const enum ps_fragment fragment = ps_frame_fragment(&frame, PS_IPV4);
-      if (PS_LIKELY(fragment == PS_WHOLE)) return forward(ctx, PS_IPV4, PS_WHOLE);
-      bpf_tail_call(ctx, &programs, fragment);
+      const enum ps_kind kind = ps_frame_kind(&frame, PS_IPV4);
+      if (PS_LIKELY(kind == PS_WHOLE)) return forward(ctx, PS_IPV4, PS_WHOLE);
+      bpf_tail_call(ctx, &programs, kind);
       break;
     }
-    case PS_IPV6: bpf_tail_call(ctx, &programs, IPV6 + ps_frame_fragment(&frame, PS_IPV6));
+    case PS_IPV6: bpf_tail_call(ctx, &programs, IPV6 + ps_frame_kind(&frame, PS_IPV6));
   }
   return XDP_PASS;
 }

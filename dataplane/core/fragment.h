@@ -77,10 +77,10 @@ PS_CALL __u32 ps_noted_ports(const struct ps_tables *tables, __u64 key, __u32 no
 // Notes a first fragment's ports, or fills in a later one's.
 PS_MUST_USE PS_INLINE enum ps_reason ps_meet_fragment(const struct ps_tables *tables,
                                                       const struct ps_settings *settings,
-                                                      int family, struct ps_packet *packet,
-                                                      __u32 now) {
+                                                      int family, enum ps_kind kind,
+                                                      struct ps_packet *packet, __u32 now) {
   const __u64 key = ps_fragment_key(settings, family, packet);
-  if (packet->fragment == PS_FIRST_FRAGMENT) {
+  if (kind == PS_FIRST_FRAGMENT) {
     const __u32 own = packet->source_port.raw | ((__u32)packet->destination_port.raw << 16);
     ps_note_ports(tables, key, own, now);
     return PS_REASON_NONE;

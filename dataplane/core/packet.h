@@ -30,7 +30,16 @@ PS_MUST_USE PS_INLINE int ps_frame_extend(struct ps_frame *frame, __s32 bytes);
 // Ends the frame after `bytes`, which are fewer than it has. As above.
 PS_MUST_USE PS_INLINE int ps_frame_cut(struct ps_frame *frame, __u32 bytes);
 
-enum ps_fragment { PS_WHOLE, PS_FIRST_FRAGMENT, PS_LATER_FRAGMENT, PS_FRAGMENT_KINDS };
+// What a frame's IP packet is, by a look at its header. The walk is compiled for each kind, as for
+// each family, and each is a BPF program of its own: the verifier follows at most a million steps
+// of one.
+enum ps_kind {
+  PS_WHOLE,  // TCP, UDP, or what is not ours
+  PS_ICMP,
+  PS_FIRST_FRAGMENT,
+  PS_LATER_FRAGMENT,
+  PS_KINDS
+};
 
 // The ports open both transport headers at the same place.
 struct ps_packet {
@@ -50,7 +59,7 @@ struct ps_packet {
   struct ps_be16 destination_port;
   __u8 protocol;
   __u8 tcp_flags;
-  __u8 fragment;  // enum ps_fragment
+  __u8 is_fragment;
 };
 
 // 0: not IP, or too short to tell.
@@ -60,21 +69,23 @@ PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
   return ethernet ? ps_family_of(ethernet->type) : 0;
 }
 
-// What a frame's IP packet is a part of, of itself or of more. The walk is compiled for each, as
-// for each family: each has a BPF program of its own, since the verifier follows at most a million
-// steps of one. An IPv6 packet with a fragment header and nothing to follow counts as a first
-// fragment.
-PS_INLINE enum ps_fragment ps_frame_fragment(const struct ps_frame *frame, int family) {
+// An IPv6 packet with a fragment header and nothing to follow counts as a first fragment.
+PS_INLINE enum ps_kind ps_frame_kind(const struct ps_frame *frame, int family) {
   struct ps_cursor cursor = {frame->data, frame->end};
   if (!ps_take(&cursor, sizeof(struct ps_ethernet))) return PS_WHOLE;
   if (family == PS_IPV4) {
     const struct ps_ipv4 *ip = (struct ps_ipv4 *)ps_take(&cursor, sizeof *ip);
-    if (!ip || !(ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENTED).raw)) return PS_WHOLE;
+    if (!ip) return PS_WHOLE;
+    if (PS_LIKELY(!(ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENTED).raw))) {
+      return ip->protocol == PS_PROTOCOL_ICMP ? PS_ICMP : PS_WHOLE;
+    }
     return ip->fragment.raw & ps_wire16(PS_IPV4_FRAGMENT_OFFSET).raw ? PS_LATER_FRAGMENT
                                                                      : PS_FIRST_FRAGMENT;
   }
   const struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(&cursor, sizeof *ip);
-  if (!ip || ip->next_header != PS_PROTOCOL_FRAGMENT) return PS_WHOLE;
+  if (!ip) return PS_WHOLE;
+  if (ip->next_header == PS_PROTOCOL_ICMPV6) return PS_ICMP;
+  if (ip->next_header != PS_PROTOCOL_FRAGMENT) return PS_WHOLE;
   const struct ps_ipv6_fragment *header =
       (struct ps_ipv6_fragment *)ps_take(&cursor, sizeof *header);
   return header && (header->offset_and_flags.raw & ps_wire16(PS_IPV6_FRAGMENT_OFFSET).raw)
@@ -122,7 +133,6 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_fragment_header(struct ps_cursor *
 }
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
-                                                   enum ps_fragment fragment,
                                                    struct ps_cursor *cursor,
                                                    struct ps_packet *packet) {
   struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(cursor, sizeof *ip);
@@ -135,11 +145,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   packet->ipv6 = ip;
   packet->protocol = ip->next_header;
   packet->header_bytes = (__u32)sizeof *ip;
-  return fragment == PS_WHOLE ? PS_REASON_NONE : ps_parse_fragment_header(cursor, packet);
-}
-
-PS_INLINE __u8 ps_icmp_protocol(int family) {
-  return family == PS_IPV4 ? PS_PROTOCOL_ICMP : PS_PROTOCOL_ICMPV6;
+  return packet->is_fragment ? ps_parse_fragment_header(cursor, packet) : PS_REASON_NONE;
 }
 
 // Those that quote a packet and tell its sender something: unreachable, too big, time exceeded,
@@ -161,6 +167,17 @@ PS_INLINE enum ps_reason ps_why_not(int family, const struct ps_packet *packet,
                                                                 : otherwise;
 }
 
+// An ICMP error; any other message is the kernel's.
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_icmp(int family, struct ps_cursor *cursor,
+                                                   __u32 payload_bytes, struct ps_packet *packet) {
+  struct ps_icmp *icmp = (struct ps_icmp *)ps_take(cursor, sizeof *icmp);
+  if (!icmp || payload_bytes < sizeof *icmp || !ps_is_icmp_error(family, icmp->type)) {
+    return PS_REASON_not_ours;
+  }
+  packet->icmp = icmp;
+  return PS_REASON_NONE;
+}
+
 // The transport header has to lie inside what the IP header says is there, not only inside the
 // frame.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cursor *cursor,
@@ -171,23 +188,17 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cu
     if (!udp || payload_bytes < sizeof *udp) return PS_REASON_truncated;
     const __u32 udp_bytes = ps_host16(udp->length);
     // A first fragment's length is that of all together.
-    if (udp_bytes < sizeof *udp || (udp_bytes > payload_bytes && !packet->fragment)) {
+    if (udp_bytes < sizeof *udp || (udp_bytes > payload_bytes && !packet->is_fragment)) {
       return PS_REASON_malformed;
     }
     packet->udp = udp;
     packet->checksum = &udp->checksum;
     return PS_REASON_NONE;
   }
-  if (packet->protocol == ps_icmp_protocol(family)) {
-    if (packet->fragment) return PS_REASON_fragment;
-    struct ps_icmp *icmp = (struct ps_icmp *)ps_take(cursor, sizeof *icmp);
-    if (!icmp || payload_bytes < sizeof *icmp || !ps_is_icmp_error(family, icmp->type)) {
-      return PS_REASON_not_ours;
-    }
-    packet->icmp = icmp;
-    return PS_REASON_NONE;
+  if (packet->protocol != PS_TCP) {
+    return ps_why_not(family, packet,
+                      packet->is_fragment ? PS_REASON_fragment : PS_REASON_not_ours);
   }
-  if (packet->protocol != PS_TCP) return ps_why_not(family, packet, PS_REASON_not_ours);
   struct ps_tcp *tcp = (struct ps_tcp *)ps_take(cursor, sizeof *tcp);
   if (!tcp || payload_bytes < sizeof *tcp) return PS_REASON_truncated;
   const __u32 tcp_bytes = (tcp->header_words >> 4) * 4u;
@@ -199,25 +210,26 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cu
   return PS_REASON_NONE;
 }
 
-// Fills `packet`, whose pointers go into the frame, for an IP packet of `family` that is such
-// a part and carries TCP, UDP (or a part of it) or an ICMP error; else says why not, and whose it
-// was as far as that could be read.
+// Fills `packet`, whose pointers go into the frame, for an IP packet of that family and kind that
+// carries TCP, UDP (or a part of it) or an ICMP error; else says why not, and whose it was as far
+// as that could be read.
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int family,
-                                              enum ps_fragment fragment, struct ps_packet *packet) {
+                                              enum ps_kind kind, struct ps_packet *packet) {
   struct ps_cursor cursor = {frame->data, frame->end};
-  packet->fragment = (__u8)fragment;
+  packet->is_fragment = kind == PS_FIRST_FRAGMENT || kind == PS_LATER_FRAGMENT;
   packet->ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *packet->ethernet);
   if (!packet->ethernet) return PS_REASON_truncated;
   const enum ps_reason reason = family == PS_IPV4 ? ps_parse_ipv4(frame, &cursor, packet)
-                                                  : ps_parse_ipv6(frame, fragment, &cursor, packet);
+                                                  : ps_parse_ipv6(frame, &cursor, packet);
   if (reason) return reason;
-  if (fragment == PS_LATER_FRAGMENT) {
+  if (kind == PS_LATER_FRAGMENT) {
     const int is_ours = packet->protocol == PS_TCP || packet->protocol == PS_UDP;
     return is_ours ? PS_REASON_NONE : ps_why_not(family, packet, PS_REASON_fragment);
   }
   const __u32 payload_bytes = packet->ip_bytes - packet->header_bytes;
+  if (kind == PS_ICMP) return ps_parse_icmp(family, &cursor, payload_bytes, packet);
   const enum ps_reason unfit = ps_parse_transport(family, &cursor, payload_bytes, packet);
-  if (unfit || packet->icmp) return unfit;
+  if (unfit) return unfit;
   packet->source_port = packet->udp->source_port;
   packet->destination_port = packet->udp->destination_port;
   return PS_REASON_NONE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
 //
-//   ps_frame_family, ps_frame_fragment -> ps_arrive -> ps_parse -> ps_track_client or
+//   ps_frame_family, ps_frame_kind -> ps_arrive -> ps_parse -> ps_track_client or
 //   ps_track_answer -> ps_send -> ps_count -> verdict
 //
 // Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_send its
@@ -143,19 +143,19 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables
 
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *tables,
                                                        const struct ps_frame *frame, int family,
-                                                       enum ps_fragment fragment) {
+                                                       enum ps_kind kind) {
   struct ps_packet packet = {};
   struct ps_route route = {};
   __u32 out = 0;
   enum ps_reason reason = ps_arrive(tables, frame, &route);
   if (!reason) {
-    reason = ps_parse(frame, family, fragment, &packet);
-    if (!reason && fragment != PS_WHOLE) {
-      reason = ps_meet_fragment(tables, route.settings, family, &packet, frame->now_ticks);
+    reason = ps_parse(frame, family, kind, &packet);
+    if (!reason && packet.is_fragment) {
+      reason = ps_meet_fragment(tables, route.settings, family, kind, &packet, frame->now_ticks);
     }
     if (reason) {
       reason = ps_whose(tables, family, &packet, &route, reason);
-    } else if (packet.icmp) {
+    } else if (kind == PS_ICMP) {
       reason = ps_relay_error(tables, frame, family, &packet, &route, &out);
     } else if (ps_is_snat_port(family, packet.destination, packet.destination_port, &route)) {
       reason = ps_forward(tables, frame, family, 0, &packet, &route, &out);
@@ -170,7 +170,8 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
 
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_any(const struct ps_tables *tables,
                                                     const struct ps_frame *frame, int family) {
-  switch (ps_frame_fragment(frame, family)) {
+  switch (ps_frame_kind(frame, family)) {
+    case PS_ICMP: return ps_walk_family(tables, frame, family, PS_ICMP);
     case PS_FIRST_FRAGMENT: return ps_walk_family(tables, frame, family, PS_FIRST_FRAGMENT);
     case PS_LATER_FRAGMENT: return ps_walk_family(tables, frame, family, PS_LATER_FRAGMENT);
     default: return ps_walk_family(tables, frame, family, PS_WHOLE);

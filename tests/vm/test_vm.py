@@ -17,6 +17,7 @@ from vm import kernel, machine, root
 
 CORPUS = world.ROOT / "tests" / "golden" / "corpus.json"
 GOLDEN = world.BUILD / "tests" / "golden" / "golden_bpf_test"
+VERIFIER = world.BUILD / "tests" / "vm" / "verifier_test"
 CASES = [case["name"] for case in json.loads(CORPUS.read_text())["cases"]]
 # Of tests/lab/test_paths.py, which init runs.
 ROUGH_PATHS = [f"test_on_a_rough_path_connections_last[{variant}]"
@@ -42,7 +43,7 @@ def report_fixture(tmp_path_factory):
         pytest.skip(str(failure))
     directory = tmp_path_factory.mktemp("vm")
     tree = directory / "root"
-    root.fill(tree, stock.modules, [world.PENSTOCK, GOLDEN])
+    root.fill(tree, stock.modules, [world.PENSTOCK, GOLDEN, VERIFIER])
     root.add_lab(tree)
     for file in (CORPUS, root.HERE / "guest.toml"):
         shutil.copy(file, tree)
@@ -79,6 +80,11 @@ def test_the_program_decides_as_the_core_does(verdicts, case):
 
 def test_the_executor_ends_well(report):
     assert report["golden.status"].strip() == "0", report["log"][-6000:]
+
+
+def test_the_verifier_has_steps_to_spare(report):
+    (verdict,) = verdicts_of(report["verifier.xml"]).values()
+    assert verdict == ""
 
 
 def test_the_daemon_attaches_native_xdp_to_virtio_net(report):
