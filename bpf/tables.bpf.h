@@ -27,7 +27,7 @@ PS_TABLE(backends, struct ps_backend);
 PS_TABLE(lookup_tables, struct ps_lookup_table);
 PS_TABLE(known_clients, struct ps_known_clients);
 PS_TABLE(affinities, struct ps_affinity_set);
-PS_TABLE(fragments, struct ps_fragment_set);
+PS_TABLE(recent, struct ps_recent_set);
 PS_TABLE(flow_index4, struct ps_index_set4);
 PS_TABLE(flow_index6, struct ps_index_set6);
 PS_TABLE(flows4, struct ps_flow_set4);
@@ -146,8 +146,8 @@ PS_INLINE struct ps_affinity_set *ps_affinity_set_at(const struct ps_tables *tab
   return PS_ELEMENT(affinities, set);
 }
 
-PS_INLINE struct ps_fragment_set *ps_fragment_set_at(const struct ps_tables *tables, __u32 set) {
-  return PS_ELEMENT(fragments, set);
+PS_INLINE struct ps_recent_set *ps_recent_set_at(const struct ps_tables *tables, __u32 set) {
+  return PS_ELEMENT(recent, set);
 }
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables) {

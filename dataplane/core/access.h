@@ -27,7 +27,7 @@ PS_INLINE struct ps_known_clients *ps_known_clients_at(const struct ps_tables *t
 PS_INLINE __u32 ps_affinity_sets(const struct ps_tables *tables);
 PS_INLINE struct ps_affinity_set *ps_affinity_set_at(const struct ps_tables *tables, __u32 set);
 
-PS_INLINE struct ps_fragment_set *ps_fragment_set_at(const struct ps_tables *tables, __u32 set);
+PS_INLINE struct ps_recent_set *ps_recent_set_at(const struct ps_tables *tables, __u32 set);
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables *tables);
 PS_INLINE struct ps_flow_set4 *ps_flow_set4_at(const struct ps_tables *tables, __u32 set);

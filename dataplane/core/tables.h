@@ -13,7 +13,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 8
+#define PS_LAYOUT_VERSION 9
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -163,21 +163,26 @@ PS_SIZE_IS(struct ps_affinity_set, 64);
 // A quarter stays free, so that each of `entries` clients finds a place in one of two sets.
 #define PS_AFFINITY_SETS(entries) ((entries) / 12 * 4 + 4)
 
-// The ports of a datagram's first fragment, for the later ones. `word`: bits 0 to 15 the source
-// port, 16 to 31 the destination port, both as wire words, 32 to 63 the tick at which it was seen.
-struct ps_fragment_ports {
-  __u64 key;  // ps_fragment_key
+// What was seen lately (recent.h). `word` changes by compare-and-swap only: bits 0 to 50 the value,
+// 51 to 63 when it was; 0: free, or being written.
+struct ps_recent {
+  __u64 key;
   __u64 word;
 };
 
-#define PS_FRAGMENT_WAYS 4
+#define PS_RECENT_WAYS 4
 
-struct ps_fragment_set {
-  struct ps_fragment_ports way[PS_FRAGMENT_WAYS];
+struct ps_recent_set {
+  struct ps_recent way[PS_RECENT_WAYS];
 };
-PS_SIZE_IS(struct ps_fragment_set, 64);
+PS_SIZE_IS(struct ps_recent_set, 64);
 
-#define PS_FRAGMENT_SETS 4096  // 16,384 datagrams on their way, in 256 KB
+// Each has its own PS_RECENT_SETS: 16,384 entries in 256 KB.
+enum ps_recent_table {
+  PS_FRAGMENTS,  // ports of datagrams that come in fragments (fragment.h)
+  PS_RECENT_TABLES
+};
+#define PS_RECENT_SETS 4096
 
 // One flow, both directions. `word` is the entry's life and changes by compare-and-swap only:
 // bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 55 the place

@@ -49,7 +49,7 @@ std::vector<TableLayout> table_layouts(const TableSizes& sizes, uint32_t workers
       layout<&ps_tables::known_clients>("known_clients",
                                         std::max(1u, sizes.affinity_tables * PS_LOOKUP_SLOTS)),
       layout<&ps_tables::affinities>("affinities", PS_AFFINITY_SETS(sizes.affinity_entries)),
-      layout<&ps_tables::fragments>("fragments", PS_FRAGMENT_SETS),
+      layout<&ps_tables::recent>("recent", PS_RECENT_TABLES * PS_RECENT_SETS),
       layout<&ps_tables::flow_index4>("flow_index4", PS_INDEX_SETS(entries)),
       layout<&ps_tables::flow_index6>("flow_index6", PS_INDEX_SETS(entries)),
       layout<&ps_tables::flows4>("flows4", PS_FLOW_SETS(entries)),

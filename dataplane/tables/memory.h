@@ -18,7 +18,7 @@ struct ps_tables {
   struct ps_lookup_table* lookup_tables;   // [PS_LOOKUP_TABLES]
   struct ps_known_clients* known_clients;  // [affinity_tables][PS_LOOKUP_SLOTS]
   struct ps_affinity_set* affinities;
-  struct ps_fragment_set* fragments;  // [PS_FRAGMENT_SETS]
+  struct ps_recent_set* recent;  // [PS_RECENT_TABLES][PS_RECENT_SETS]
   struct ps_index_set4* flow_index4;
   struct ps_index_set6* flow_index6;
   struct ps_flow_set4* flows4;
@@ -86,8 +86,8 @@ PS_INLINE struct ps_affinity_set* ps_affinity_set_at(const struct ps_tables* tab
   return set < tables->affinity_sets ? tables->affinities + set : nullptr;
 }
 
-PS_INLINE struct ps_fragment_set* ps_fragment_set_at(const struct ps_tables* tables, __u32 set) {
-  return set < PS_FRAGMENT_SETS ? tables->fragments + set : nullptr;
+PS_INLINE struct ps_recent_set* ps_recent_set_at(const struct ps_tables* tables, __u32 set) {
+  return set < PS_RECENT_TABLES * PS_RECENT_SETS ? tables->recent + set : nullptr;
 }
 
 PS_INLINE __u32 ps_flow_sets(const struct ps_tables* tables) {

@@ -75,7 +75,7 @@ def unknown():
         case.drops(second.frame(), "fragment_unknown", summary="the second comes first")
         case.request_piece(t, first, new=True)
         case.request_piece(t, second)
-        case.wait(31_000)
+        case.wait(35_000)
         case.drops(third.frame(), "fragment_unknown", summary="the third comes too late")
         other = pieces(t.request(payload=bytes(4000)), identification=77)
         case.drops(other[1].frame(), "fragment_unknown", summary="of another datagram")

@@ -103,9 +103,9 @@ class Packet:
     def _read_transport(self):
         frame, at = self.frame, self.at
         payload_bytes = self.end - at
-        if self.is_later:
-            return None if self.protocol in (TCP, UDP) else "fragment"
-        if self.protocol == ICMP_OF[self.family] and self.is_first:
+        if self.is_later and self.protocol in (TCP, UDP):
+            return None
+        if (self.is_later or self.is_first) and self.protocol not in (TCP, UDP):
             return "fragment"
         if self.protocol == ICMP_OF[self.family]:
             is_error = payload_bytes >= 8 and frame[at] in ERRORS[self.family]
