@@ -23,6 +23,7 @@ PS_TABLE(control, struct ps_control);
 PS_TABLE(settings, struct ps_settings);
 PS_TABLE(service_index, __u64);  // four 16-bit ids an element: array elements are 8 bytes apart
 PS_TABLE(services, struct ps_service);
+PS_TABLE(backend_index, __u64);
 PS_TABLE(backends, struct ps_backend);
 PS_TABLE(lookup_tables, struct ps_lookup_table);
 PS_TABLE(known_clients, struct ps_known_clients);
@@ -120,6 +121,16 @@ PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 gener
 PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
                                            __u32 id) {
   return id < max_services ? PS_ELEMENT(services, generation * max_services + id) : 0;
+}
+
+PS_INLINE __u32 ps_backend_index_size(const struct ps_tables *tables) {
+  return PS_BACKEND_INDEX_SLOTS(max_backends);
+}
+
+PS_INLINE __u16 *ps_backend_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot) {
+  __u16 *four =
+      PS_ELEMENT(backend_index, generation * (PS_BACKEND_INDEX_SLOTS(max_backends) / 4) + slot / 4);
+  return four ? four + slot % 4 : 0;
 }
 
 PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,

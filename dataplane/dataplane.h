@@ -48,6 +48,7 @@ constexpr LookupTableId own_lookup_table(ServiceId service, uint32_t which) {
   return static_cast<LookupTableId>(service * 2 + which);
 }
 constexpr uint32_t kMaxEarlierTables = 6;  // PS_EARLIER_TABLES in the core
+constexpr uint32_t kMaxOwnAddresses = 16;  // of a family; PS_MAX_OWN_ADDRESSES, _SNAT_ in the core
 
 // How a frame reaches a backend: out of which interface, with which MAC addresses.
 struct NextHop {
@@ -58,11 +59,20 @@ struct NextHop {
   bool operator==(const NextHop&) const = default;
 };
 
+// Where a default route leads.
+struct Gateway {
+  uint32_t interface_index = 0;
+  MacAddress mac;
+  bool operator==(const Gateway&) const = default;
+};
+
 struct BackendEntry {
   Protocol protocol = Protocol::kTcp;
   Endpoint endpoint;
   std::optional<NextHop> next_hop;  // nullopt: unresolved, its packets are dropped and counted
   bool down = false;                // healthy in no service: UDP flows leave it, TCP flows run out
+  ServiceId answers_for = 0;        // the first service in mode dnat that it is of; 0: none
+  bool is_shared = false;           // it is of more of them
   bool operator==(const BackendEntry&) const = default;
 };
 
@@ -84,6 +94,10 @@ struct ForwardingSettings {
   std::array<uint64_t, 2> hash_key{};     // SipHash key of client hashes (plan/hash_key.h)
   std::vector<IpAddress> snat_addresses;  // at most 16 of each family
   std::vector<IpPrefix> tunnel_sources;   // where tunnel packets come from; one of each family
+  // For mode dnat: addresses of the appliance, for which no backend's answer is (16 of each
+  // family), and where the default routes lead.
+  std::vector<IpAddress> own_addresses;
+  std::map<Family, Gateway> gateways;
   uint16_t snat_port_first = 0;
   uint16_t snat_port_last = 0;  // inclusive
   std::chrono::milliseconds tcp_half_open_timeout{};

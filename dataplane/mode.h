@@ -11,6 +11,7 @@ enum class Mode : uint8_t {
   kNat,     // translated in both directions
   kDsr,     // in a frame to the backend, which has the VIP too and answers the client directly
   kTunnel,  // the same, in an IP packet to the backend
+  kDnat,    // the destination is translated only: the backend answers by us as its gateway
 };
 
 // As the configuration says it: "nat".

@@ -190,18 +190,6 @@ BackendConfig read_backend(const toml::table& table, const std::string& file, Se
   return backend;
 }
 
-void read_mode(TomlReader& reader, Mode& mode) {
-  std::optional<Mode> read = mode;
-  reader.choice<std::optional<Mode>>(
-      "mode", read,
-      {{"nat", Mode::kNat}, {"dsr", Mode::kDsr}, {"tunnel", Mode::kTunnel}, {"dnat", {}}});
-  if (read) {
-    mode = *read;
-  } else {
-    reader.fault("mode", "dnat follows in a later version: use \"nat\"");
-  }
-}
-
 void read_service(const toml::table& table, const std::string& file, Config& config,
                   ConfigPlaces& places, Findings& findings) {
   ServiceConfig& service = config.services.emplace_back();
@@ -219,7 +207,9 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   reader.choice<Protocol>("protocol", service.protocol,
                           {{"tcp", Protocol::kTcp}, {"udp", Protocol::kUdp}});
   if (service.protocol == Protocol::kUdp) service.health.type = HealthCheckType::kNone;
-  read_mode(reader, service.mode);
+  reader.choice<Mode>(
+      "mode", service.mode,
+      {{"nat", Mode::kNat}, {"dnat", Mode::kDnat}, {"dsr", Mode::kDsr}, {"tunnel", Mode::kTunnel}});
   reader.choice<AllDownPolicy>(
       "all_down", service.all_down,
       {{"reject", AllDownPolicy::kReject}, {"last_known", AllDownPolicy::kLastKnown}});

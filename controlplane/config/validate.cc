@@ -210,6 +210,10 @@ std::string check_weight(uint32_t weight) {
   return fmt::format("found {}, expected a whole number from 0 to {}", weight, kMaxWeight);
 }
 
+bool keeps_ports(Mode mode) {
+  return mode == Mode::kDsr || mode == Mode::kTunnel;
+}
+
 std::string check_backend_address(const Config& config, const ServiceConfig& service,
                                   const Endpoint& endpoint) {
   const IpAddress& address = endpoint.address;
@@ -221,7 +225,7 @@ std::string check_backend_address(const Config& config, const ServiceConfig& ser
         to_string(address), to_string(address.family), service.name, to_string(vip),
         to_string(vip.family), to_string(service.mode), to_string(vip.family));
   }
-  if (service.mode != Mode::kNat && endpoint.port != service.vip.port) {
+  if (keeps_ports(service.mode) && endpoint.port != service.vip.port) {
     return fmt::format(
         "mode {} leaves ports as they are, and service \"{}\" is at port {}: the instance has to "
         "listen there, so name {}",

@@ -12,7 +12,6 @@
 #include "controlplane/config/parse.h"
 #include "controlplane/control/fixed_settings.h"
 #include "controlplane/control/state_files.h"
-#include "controlplane/netlink/addresses.h"
 #include "controlplane/netlink/reserved_ports.h"
 #include "dataplane/xdp/xdp_dataplane.h"
 
@@ -73,52 +72,6 @@ std::map<LookupTableId, LookupTable> affinity_tables(const Dataplane& dataplane,
     for (const LookupTableId place : service.earlier) tables[place] = dataplane.lookup_table(place);
   }
   return tables;
-}
-
-// The configured ones, else those of the interfaces.
-Result<std::vector<IpAddress>> find_snat_addresses(const DataplaneConfig& config) {
-  std::vector<IpAddress> addresses = config.snat_addresses;
-  if (!addresses.empty()) return addresses;
-  for (const std::string& interface : config.interfaces) {
-    const auto own = interface_addresses(interface);
-    if (!own) return tl::unexpected(own.error());
-    addresses.insert(addresses.end(), own->begin(), own->end());
-  }
-  return addresses;
-}
-
-// The families that a service needs an address of the appliance in.
-std::set<Family> families_from(const ServiceConfig& service) {
-  std::set<Family> families;
-  if (service.mode == Mode::kNat) families.insert(service.vip.address.family);
-  if (service.mode != Mode::kTunnel) return families;
-  for (const auto& backend : service.backends) families.insert(backend.endpoint.address.family);
-  return families;
-}
-
-bool has_source(const ServiceConfig& service, Family family, const Config& config,
-                const std::vector<IpAddress>& snat_addresses) {
-  const auto& prefixes = config.dataplane.tunnel_sources;
-  return std::any_of(snat_addresses.begin(), snat_addresses.end(),
-                     [&](const auto& address) { return address.family == family; }) ||
-         (service.mode == Mode::kTunnel &&
-          std::any_of(prefixes.begin(), prefixes.end(),
-                      [&](const auto& prefix) { return prefix.address.family == family; }));
-}
-
-Result<void> check_families(const Config& config, const std::vector<IpAddress>& snat_addresses) {
-  for (const ServiceConfig& service : config.services) {
-    for (const Family family : families_from(service)) {
-      if (has_source(service, family, config, snat_addresses)) continue;
-      return fail(ErrorKind::kInvalid,
-                  fmt::format("service {} needs an {} address to reach its backends from: give {} "
-                              "one, or name it in dataplane.snat_addresses, and start the daemon "
-                              "again",
-                              service.name, to_string(family),
-                              fmt::join(config.dataplane.interfaces, ", ")));
-    }
-  }
-  return {};
 }
 
 // A handler that does nothing once its owner is gone: one that is queued already cannot be
@@ -186,10 +139,10 @@ Result<void> Daemon::prepare() {
                         : Result<std::string>(config.appliance.hash_seed);
   if (!seed) return tl::unexpected(seed.error());
   hash_key_ = hash_key_from_seed(*seed);
-  auto addresses = find_snat_addresses(config.dataplane);
+  auto addresses = find_own_addresses(config.dataplane);
   if (!addresses) return tl::unexpected(addresses.error());
-  snat_addresses_ = std::move(*addresses);
-  if (auto served = check_families(config, snat_addresses_); !served) return served;
+  own_addresses_ = std::move(*addresses);
+  if (auto served = check_addresses(config, own_addresses_); !served) return served;
   return check_ports(config.dataplane.snat_ports.first, config.dataplane.snat_ports.last);
 }
 
@@ -220,6 +173,9 @@ void Daemon::follow(const Config& config) {
     addresses.insert(backend.endpoint.address);  // one that lingers has to be reached too
   }
   resolver_->set_targets({addresses.begin(), addresses.end()});
+  resolver_->follow_gateways(
+      std::any_of(config.services.begin(), config.services.end(),
+                  [](const ServiceConfig& service) { return service.mode == Mode::kDnat; }));
 }
 
 void Daemon::plan_later() {
@@ -269,8 +225,10 @@ Result<Plan> Daemon::make_plan_for(const Config& config) const {
   PlanInput input;
   input.config = config;
   input.hash_key = hash_key_;
-  input.snat_addresses = snat_addresses_;
+  input.snat_addresses = own_addresses_.snat;
+  input.own_addresses = own_addresses_.all;
   input.next_hops = resolver_->next_hops();
+  input.gateways = resolver_->gateways();
   for (const auto& [name, report] : monitor_->reports()) {
     if (report.health == Health::kUp) input.up.insert(name);
   }
@@ -395,7 +353,7 @@ Result<void> Daemon::change(const Change& change) {
 Result<void> Daemon::adopt(Wanted wanted) {
   if (stopped_) return fail(ErrorKind::kConflict, "the daemon is ending: start it again first");
   const Config effective = with_overrides(wanted.config, wanted.overrides);
-  if (auto served = check_families(effective, snat_addresses_); !served) return served;
+  if (auto served = check_addresses(effective, own_addresses_); !served) return served;
   if (auto plan = make_plan_for(effective); !plan) return tl::unexpected(plan.error());
   const std::string& directory = wanted_.config.control.state_directory;
   if (auto saved = save_overrides(directory, wanted.overrides); !saved) return saved;

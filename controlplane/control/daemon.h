@@ -18,6 +18,7 @@
 #include "controlplane/config/overrides.h"
 #include "controlplane/control/announcer.h"
 #include "controlplane/control/event_log.h"
+#include "controlplane/control/own_addresses.h"
 #include "controlplane/health/monitor.h"
 #include "controlplane/netlink/next_hops.h"
 #include "controlplane/plan/plan.h"
@@ -96,7 +97,7 @@ class Daemon {
   boost::asio::io_context& context_;
   Wanted wanted_;
   HashKey hash_key_{};
-  std::vector<IpAddress> snat_addresses_;
+  OwnAddresses own_addresses_;  // at this start
   std::unique_ptr<Dataplane> dataplane_;
   std::unique_ptr<HealthMonitor> monitor_;
   std::unique_ptr<NextHopResolver> resolver_;

@@ -128,6 +128,32 @@ Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress&
   return route;
 }
 
+Result<std::map<Family, Route>> read_default_routes(const RtSocket& socket) {
+  Request<rtmsg> request(RTM_GETROUTE, NLM_F_DUMP);
+  std::map<Family, Route> routes;
+  std::map<Family, uint32_t> metrics;
+  const auto answer = socket.talk(request, [&](const nlmsghdr* message) {
+    const auto* header = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+    const Attributes attributes(message, sizeof *header);
+    const auto interface_index = attributes.u32(RTA_OIF);
+    auto via = attributes.address(RTA_GATEWAY);
+    if (!via) via = attributes.via(RTA_VIA);
+    if (header->rtm_dst_len != 0 || header->rtm_table != RT_TABLE_MAIN ||
+        header->rtm_type != RTN_UNICAST || !interface_index || !via) {
+      return;
+    }
+    const Family family = header->rtm_family == AF_INET ? Family::kIpv4 : Family::kIpv6;
+    const uint32_t metric = attributes.u32(RTA_PRIORITY).value_or(0);
+    if (routes.contains(family) && metrics[family] <= metric) return;
+    routes[family] = Route{*interface_index, *via, false};
+    metrics[family] = metric;
+  });
+  if (auto read = expect_success(answer, "cannot read the routes"); !read) {
+    return tl::unexpected(read.error());
+  }
+  return routes;
+}
+
 Result<void> resolve_neighbour(const RtSocket& socket, uint32_t interface_index,
                                const IpAddress& via) {
   return change_neighbour(socket, interface_index, via, NUD_NONE, NTF_USE);

@@ -47,6 +47,9 @@ Result<Neighbours> read_neighbours(const RtSocket& socket);
 // nullopt: no route.
 Result<std::optional<Route>> read_route(const RtSocket& socket, const IpAddress& destination);
 
+// Of the main table, the preferred of each family; none that leads nowhere.
+Result<std::map<Family, Route>> read_default_routes(const RtSocket& socket);
+
 // Asks the kernel to resolve a neighbour that it does not know, or to probe at once one that it
 // does. Answers at once.
 Result<void> resolve_neighbour(const RtSocket& socket, uint32_t interface_index,

@@ -42,17 +42,24 @@ using Hop = std::pair<uint32_t, IpAddress>;  // interface index, neighbour
 struct Findings {
   std::map<IpAddress, NextHop> next_hops;
   std::map<IpAddress, std::string> unresolved;
+  std::map<Family, Gateway> gateways;
   std::map<Hop, bool>
       neighbours;  // that targets are reached by and that age; whether they are known
 };
 
-bool only_neighbours(const char* bytes, size_t size) {
-  auto left = static_cast<int>(size);
-  auto* message = reinterpret_cast<const nlmsghdr*>(bytes);
-  for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-    if (message->nlmsg_type != RTM_NEWNEIGH && message->nlmsg_type != RTM_DELNEIGH) return false;
-  }
-  return true;
+// What is to be asked again after events.
+struct Changes {
+  bool routes = false;          // the lookups of targets
+  bool default_routes = false;  // a dump of all routes, which may be a million
+};
+
+void add(Changes& changes, const nlmsghdr* message) {
+  const uint16_t type = message->nlmsg_type;
+  if (type == RTM_NEWNEIGH || type == RTM_DELNEIGH) return;
+  changes.routes = true;
+  const auto* route = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+  const bool is_route = type == RTM_NEWROUTE || type == RTM_DELROUTE;
+  changes.default_routes |= !is_route || route->rtm_dst_len == 0;
 }
 
 }  // namespace
@@ -87,6 +94,14 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     settle();
   }
 
+  void follow_gateways(bool wanted) {
+    if (wanted == follows_gateways_) return;
+    follows_gateways_ = wanted;
+    default_routes_.reset();
+    evaluate();
+    settle();
+  }
+
   const Findings& findings() const { return findings_; }
 
  private:
@@ -114,9 +129,14 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     while (true) {
       const ssize_t bytes = recv(events_.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
       if (bytes < 0 && errno == EAGAIN) return;
-      if (bytes < 0 || !only_neighbours(buffer.data(), static_cast<size_t>(bytes))) {
-        routes_.clear();
+      if (bytes < 0) return forget({.routes = true, .default_routes = true});
+      Changes changes;
+      auto left = static_cast<int>(bytes);
+      auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data());
+      for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+        add(changes, message);
       }
+      forget(changes);
     }
   }
 
@@ -130,8 +150,8 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
   void on_settled() {
     settling_ = false;
     evaluate();
-    if (findings_.next_hops == told_) return;
-    told_ = findings_.next_hops;
+    if (findings_.next_hops == told_.next_hops && findings_.gateways == told_.gateways) return;
+    told_ = findings_;
     on_change_();
   }
 
@@ -141,7 +161,7 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void on_poke() {
-    routes_.clear();
+    forget({.routes = true});
     evaluate();
     for (const auto& [hop, known] : findings_.neighbours) poke(hop, known);
     settle();
@@ -162,6 +182,10 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     if (!links || !neighbours) return;
     Findings now;
     for (const IpAddress& target : targets_) resolve(target, *links, *neighbours, now);
+    for (const auto& [family, route] : default_routes()) {
+      const auto hop = next_hop_of(route, *links, *neighbours, now);
+      if (hop) now.gateways[family] = {hop->interface_index, hop->destination};
+    }
     for (const auto& [hop, known] : now.neighbours) {
       const auto before = findings_.neighbours.find(hop);
       const bool lost = before != findings_.neighbours.end() && before->second && !known;
@@ -172,6 +196,20 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     findings_ = std::move(now);
   }
 
+  // None while nobody asks for gateways.
+  const std::map<Family, Route>& default_routes() {
+    if (!default_routes_ && !follows_gateways_) default_routes_.emplace();
+    if (!default_routes_) {
+      default_routes_ = read_default_routes(requests_).value_or(std::map<Family, Route>{});
+    }
+    return *default_routes_;
+  }
+
+  void forget(Changes changes) {
+    if (changes.routes) routes_.clear();
+    if (changes.default_routes) default_routes_.reset();
+  }
+
   const std::optional<Route>& route_to(const IpAddress& target) {
     const auto known = routes_.find(target);
     if (known != routes_.end()) return known->second;
@@ -180,11 +218,22 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
 
   void resolve(const IpAddress& target, const Links& links, const Neighbours& neighbours,
                Findings& now) {
-    const auto unresolved = [&](std::string why) { now.unresolved[target] = std::move(why); };
     const std::optional<Route>& route = route_to(target);
-    if (!route) return unresolved("no route");
-    if (route->local) return unresolved("it is an address of this machine");
-    const auto link = links.find(route->interface_index);
+    const auto hop = route ? next_hop_of(*route, links, neighbours, now)
+                           : tl::expected<NextHop, std::string>(tl::unexpect, "no route");
+    if (hop) {
+      now.next_hops[target] = *hop;
+    } else {
+      now.unresolved[target] = hop.error();
+    }
+  }
+
+  // Or why not, for people. Notes the neighbour.
+  tl::expected<NextHop, std::string> next_hop_of(const Route& route, const Links& links,
+                                                 const Neighbours& neighbours, Findings& now) {
+    const auto unresolved = [](std::string why) { return tl::unexpected(std::move(why)); };
+    if (route.local) return unresolved("it is an address of this machine");
+    const auto link = links.find(route.interface_index);
     if (link == links.end()) return unresolved("the interface of its route is gone");
     const std::string& interface = link->second.name;
     if (std::find(interfaces_.begin(), interfaces_.end(), interface) == interfaces_.end()) {
@@ -193,17 +242,17 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (!link->second.up) return unresolved(interface + " is down");
 
-    const Hop hop{route->interface_index, route->via};
+    const Hop hop{route.interface_index, route.via};
     const auto known = neighbours.find(hop);
     const Neighbour neighbour = known == neighbours.end() ? Neighbour{} : known->second;
     const bool usable = neighbour.mac && (neighbour.state & kUsableStates);
     if (!(neighbour.state & kFixedStates)) now.neighbours[hop] = usable;
     if (!usable) {
-      return unresolved(fmt::format("{} does not answer {} on {}", to_string(route->via),
-                                    route->via.is_ipv4() ? "ARP" : "neighbour discovery",
+      return unresolved(fmt::format("{} does not answer {} on {}", to_string(route.via),
+                                    route.via.is_ipv4() ? "ARP" : "neighbour discovery",
                                     interface));
     }
-    now.next_hops[target] = {hop.first, link->second.mac, *neighbour.mac, link->second.mtu};
+    return NextHop{hop.first, link->second.mac, *neighbour.mac, link->second.mtu};
   }
 
   std::vector<std::string> interfaces_;
@@ -215,9 +264,11 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
   asio::steady_timer poke_;
   bool settling_ = false;
   std::vector<IpAddress> targets_;
+  bool follows_gateways_ = false;
   std::map<IpAddress, std::optional<Route>> routes_;
+  std::optional<std::map<Family, Route>> default_routes_;
   Findings findings_;
-  std::map<IpAddress, NextHop> told_;  // what on_change has last told of
+  Findings told_;  // what on_change has last told of
 };
 
 NextHopResolver::NextHopResolver(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -245,8 +296,16 @@ void NextHopResolver::set_targets(const std::vector<IpAddress>& targets) {
   impl_->set_targets(targets);
 }
 
+void NextHopResolver::follow_gateways(bool wanted) {
+  impl_->follow_gateways(wanted);
+}
+
 std::map<IpAddress, NextHop> NextHopResolver::next_hops() const {
   return impl_->findings().next_hops;
+}
+
+std::map<Family, Gateway> NextHopResolver::gateways() const {
+  return impl_->findings().gateways;
 }
 
 std::map<IpAddress, std::string> NextHopResolver::unresolved() const {

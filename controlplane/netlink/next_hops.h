@@ -30,7 +30,12 @@ class NextHopResolver {
   // here.
   void set_targets(const std::vector<IpAddress>& targets);
 
+  // Whether gateways() are looked for; not at first. As above.
+  void follow_gateways(bool wanted);
+
   std::map<IpAddress, NextHop> next_hops() const;  // the resolved ones
+  // Where the default routes lead, of each family that has one whose next hop is resolved.
+  std::map<Family, Gateway> gateways() const;
   std::map<IpAddress, std::string> unresolved()
       const;  // why, for people: "no route", "10.0.0.1 does not answer ARP on eth0"
 

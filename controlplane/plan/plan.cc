@@ -68,14 +68,26 @@ std::vector<IpPrefix> tunnel_sources(std::vector<IpPrefix> sources,
   return sources;
 }
 
+// As the tables give them back.
+std::vector<IpAddress> by_family(std::vector<IpAddress> addresses) {
+  std::stable_sort(addresses.begin(), addresses.end(),
+                   [](const auto& a, const auto& b) { return a.family < b.family; });
+  return addresses;
+}
+
 ForwardingSettings settings(const PlanInput& input) {
   const DataplaneConfig& from = input.config.dataplane;
   ForwardingSettings to;
   to.hash_key = input.hash_key;
-  to.snat_addresses = input.snat_addresses;
-  std::stable_sort(to.snat_addresses.begin(), to.snat_addresses.end(),
-                   [](const auto& a, const auto& b) { return a.family < b.family; });
+  to.snat_addresses = by_family(input.snat_addresses);
   to.tunnel_sources = tunnel_sources(from.tunnel_sources, to.snat_addresses);
+  const bool has_dnat =
+      std::any_of(input.config.services.begin(), input.config.services.end(),
+                  [](const ServiceConfig& service) { return service.mode == Mode::kDnat; });
+  if (has_dnat) {
+    to.own_addresses = by_family(input.own_addresses);
+    to.gateways = input.gateways;
+  }
   to.snat_port_first = from.snat_ports.first;
   to.snat_port_last = from.snat_ports.last;
   to.tcp_half_open_timeout = from.flow_timeouts.tcp_half_open;
@@ -190,6 +202,10 @@ class Planner {
     const auto entry =
         plan_.next.forwarding.backends.try_emplace(id, backend_entry(input_, instance)).first;
     if (is_up) entry->second.down = false;
+    if (service.mode == Mode::kDnat) {
+      entry->second.is_shared = entry->second.answers_for != 0;
+      if (!entry->second.is_shared) entry->second.answers_for = plan_.service_ids[service.name];
+    }
     return id;
   }
 

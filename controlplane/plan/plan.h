@@ -24,6 +24,8 @@ struct PlanInput {
   Config config;  // the file with the overrides over it
   HashKey hash_key{};
   std::vector<IpAddress> snat_addresses;  // resolved: never empty for a family in use
+  std::vector<IpAddress> own_addresses;   // at most 16 of a family
+  std::map<Family, Gateway> gateways;     // absent: no default route, or unresolved
   std::set<std::pair<std::string, std::string>>
       up;                                  // service name, backend name; health "none" included
   std::map<IpAddress, NextHop> next_hops;  // by backend address; absent: unresolved

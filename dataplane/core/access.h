@@ -13,11 +13,14 @@ struct ps_tables;
 PS_INLINE struct ps_control *ps_control_at(const struct ps_tables *tables);
 PS_INLINE struct ps_settings *ps_settings_at(const struct ps_tables *tables, __u32 generation);
 
-// Ids count from 1; `slot` is a place in the service index (PS_SERVICE_INDEX_SLOTS of them).
+// Ids count from 1; `slot` is a place in the index (PS_SERVICE_INDEX_SLOTS of them,
+// PS_BACKEND_INDEX_SLOTS).
 PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot);
 PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables);
 PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
                                            __u32 id);
+PS_INLINE __u16 *ps_backend_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot);
+PS_INLINE __u32 ps_backend_index_size(const struct ps_tables *tables);
 PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,
                                            __u32 id);
 PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 place);

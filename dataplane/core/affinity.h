@@ -103,10 +103,9 @@ PS_INLINE struct ps_affinity_set *ps_affinity_set_of(const struct ps_tables *tab
       tables, ps_scale((__u32)(choice ? mixed >> 32 : mixed), ps_affinity_sets(tables)));
 }
 
-// The client's entry, and its word as it was met; nothing: it has none.
-PS_INLINE struct ps_affinity *ps_find_affinity(const struct ps_tables *tables,
-                                               const struct ps_client *client, __u64 *word) {
-  const __u64 key = ps_affinity_key(client);
+// The key's entry, and its word as it was met; nothing: it has none.
+PS_INLINE struct ps_affinity *ps_find_affinity(const struct ps_tables *tables, __u64 key, __u32 now,
+                                               __u64 *word) {
   for (int choice = 0; choice < 2; choice++) {
     struct ps_affinity_set *set = ps_affinity_set_of(tables, key, choice);
     if (!set) return 0;
@@ -114,7 +113,7 @@ PS_INLINE struct ps_affinity *ps_find_affinity(const struct ps_tables *tables,
       struct ps_affinity *entry = &set->way[way];
       if (ps_flow_load(&entry->client) != key) continue;
       *word = ps_flow_load(&entry->word);
-      if (ps_affinity_backend(*word) && !ps_affinity_is_over(*word, client->now) &&
+      if (ps_affinity_backend(*word) && !ps_affinity_is_over(*word, now) &&
           ps_flow_load(&entry->client) == key) {
         return entry;
       }
@@ -133,17 +132,15 @@ PS_INLINE int ps_write_affinity(struct ps_affinity *entry, __u64 key, __u64 befo
   return __sync_val_compare_and_swap(&entry->word, claimed, after) == claimed;
 }
 
-// 0: both of the client's sets are full of others.
-PS_INLINE int ps_put_affinity(const struct ps_tables *tables, const struct ps_client *client,
-                              __u64 word) {
-  const __u64 key = ps_affinity_key(client);
+// 0: both of the key's sets are full of others.
+PS_INLINE int ps_put_affinity(const struct ps_tables *tables, __u64 key, __u64 word, __u32 now) {
   for (int choice = 0; choice < 2; choice++) {
     struct ps_affinity_set *set = ps_affinity_set_of(tables, key, choice);
     if (!set) return 0;
     for (int way = 0; way < PS_AFFINITY_WAYS; way++) {
       const __u64 before = ps_flow_load(&set->way[way].word);
-      if (ps_affinity_is_over(before, client->now) &&
-          ps_write_affinity(&set->way[way], key, before, word, client->now)) {
+      if (ps_affinity_is_over(before, now) &&
+          ps_write_affinity(&set->way[way], key, before, word, now)) {
         return 1;
       }
     }
@@ -197,7 +194,7 @@ PS_INLINE __u16 ps_select_contested(const struct ps_tables *tables,
                                     const struct ps_client *client) {
   __u64 word = 0;
   const __u32 until = client->now + service->affinity_ticks;
-  struct ps_affinity *entry = ps_find_affinity(tables, client, &word);
+  struct ps_affinity *entry = ps_find_affinity(tables, ps_affinity_key(client), client->now, &word);
   if (entry && ps_may_stay(tables, client->generation, ps_affinity_backend(word))) {
     if (client->is_seen) {
       ps_prolong(entry, word, until);
@@ -211,9 +208,10 @@ PS_INLINE __u16 ps_select_contested(const struct ps_tables *tables,
   if (!client->is_seen || !chosen) return chosen;
   const __u64 wanted = ps_affinity_word(client->service, chosen, until);
   // Without a place it goes on by the earlier table, which knows it.
-  const int is_kept = entry       ? __sync_val_compare_and_swap(&entry->word, word, wanted) == word
-                      : has_moved ? ps_put_affinity(tables, client, wanted)
-                                  : 1;
+  const int is_kept = entry ? __sync_val_compare_and_swap(&entry->word, word, wanted) == word
+                      : has_moved
+                          ? ps_put_affinity(tables, ps_affinity_key(client), wanted, client->now)
+                          : 1;
   if (is_kept) ps_note_client(tables, service, client);
   return chosen;
 }

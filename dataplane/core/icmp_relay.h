@@ -188,6 +188,7 @@ PS_INLINE int ps_is_quoted_in(const struct ps_tables *tables, const struct ps_fr
     return 0;
   }
   route->flow = flow;
+  route->client_hop = ps_flow_load(&flow->client_hop);
   route->backend_id = flow->backend;
   route->service_id = flow->service;
   return 1;
@@ -210,6 +211,17 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_relay_to_client(const struct ps_tables *
     return route->service && route->service->family == family ? PS_REASON_NONE : PS_REASON_no_flow;
   }
   return PS_REASON_no_flow;
+}
+
+// The same in mode dnat.
+PS_MUST_USE PS_INLINE enum ps_reason ps_relay_to_dnat_client(const struct ps_tables *tables,
+                                                             const struct ps_frame *frame,
+                                                             int family,
+                                                             const struct ps_quoted *quoted,
+                                                             struct ps_route *route) {
+  const struct ps_end backend = {quoted->destination, quoted->ports->destination_port};
+  const struct ps_end client = {quoted->source, quoted->ports->source_port};
+  return ps_find_dnat_client(tables, frame, family, &backend, &client, quoted->protocol, route);
 }
 
 // The quoted packet's checksums, kept right as far as they are quoted; what that changes in the sum
@@ -237,32 +249,34 @@ PS_INLINE __u64 ps_translate_quoted_checksums(int family, const struct ps_quoted
 PS_INLINE void ps_translate_error(int family, const struct ps_packet *packet,
                                   const struct ps_quoted *quoted,
                                   const struct ps_destination *next) {
-  const __u64 arriving = ps_sum_address(family, next->from) + ps_sum_address(family, next->to);
-  const __u64 outer_change = ps_sum_without_address(family, packet->source) +
-                             ps_sum_without_address(family, packet->destination) + arriving;
-  const __u64 inner_change = ps_sum_without_address(family, quoted->source) +
-                             ps_sum_without_address(family, quoted->destination) + arriving;
-  const __u64 port_change = (__u64)(__u16)~quoted->ports->source_port.raw +
-                            (__u16)~quoted->ports->destination_port.raw + next->from_port.raw +
-                            next->to_port.raw;
+  const struct ps_destination back = {
+      .from = next->to, .to = next->from, .from_port = next->to_port, .to_port = next->from_port};
+  const __u64 outer_change = ps_address_change(family, packet->source, next->from) +
+                             ps_address_change(family, packet->destination, next->to);
+  const __u64 inner_change = ps_address_change(family, quoted->source, back.from) +
+                             ps_address_change(family, quoted->destination, back.to);
+  const __u64 port_change = ps_port_change(quoted->ports, &back);
   __u64 change = ps_translate_quoted_checksums(family, quoted, inner_change, port_change);
   if (family == PS_IPV6) change += outer_change;  // its pseudo-header's
   packet->icmp->checksum = ps_sum_end(ps_sum_begin(packet->icmp->checksum) + change);
   ps_spend_hop(family, packet, outer_change);
-  ps_set_address(family, packet->source, next->from);
-  ps_set_address(family, packet->destination, next->to);
-  ps_set_address(family, quoted->source, next->to);
-  ps_set_address(family, quoted->destination, next->from);
-  quoted->ports->source_port = next->to_port;
-  quoted->ports->destination_port = next->from_port;
+  if (next->from) {
+    ps_set_address(family, packet->source, next->from);
+    ps_set_address(family, quoted->destination, next->from);
+    quoted->ports->destination_port = next->from_port;
+  }
+  if (next->to) {
+    ps_set_address(family, packet->destination, next->to);
+    ps_set_address(family, quoted->source, next->to);
+    quoted->ports->source_port = next->to_port;
+  }
   ps_set_macs(packet->ethernet, next->ethernet);
 }
 
 // Rewrites the error in place; answers the index of the interface that it leaves by.
-PS_INLINE __u32 ps_send_error(int family, int to_backend, const struct ps_packet *packet,
+PS_INLINE __u32 ps_send_error(int family, int mode, int to_backend, const struct ps_packet *packet,
                               const struct ps_quoted *quoted, const struct ps_route *route) {
-  struct ps_destination next;
-  ps_towards(family, to_backend, route, &next);
+  const struct ps_destination next = ps_towards(family, mode, to_backend, route);
   ps_translate_error(family, packet, quoted, &next);
   return next.interface_index;
 }

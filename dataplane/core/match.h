@@ -11,9 +11,10 @@ struct ps_route {
   const struct ps_settings *settings;
   const struct ps_service *service;
   const struct ps_backend *backend;
-  const struct ps_flow *flow;  // to the client
+  const struct ps_flow *flow;  // to the client, in mode nat
   __u64 onward;                // to the backend: ps_index_entry.onward; its backend in any mode
   __u64 hash;                  // of the client's tuple; to the backend
+  __u64 client_hop;            // as ps_flow.client_hop; to the client
   __u32 generation;
   __u32 snat;        // to the client: place in settings->snat
   __u32 interface;   // place in settings->interfaces where the packet came in
@@ -22,6 +23,10 @@ struct ps_route {
   __u8 is_new;
   __u8 mode;  // enum ps_mode: how this packet goes, which for a flow's is PS_NAT
 };
+
+PS_INLINE __u64 ps_client_hop(const struct ps_packet *packet, __u32 interface) {
+  return ps_load_mac(packet->ethernet->source) | ((__u64)interface << 48);
+}
 
 // A frame sent to another station (flooded by a switch, or met by a promiscuous interface) or to a
 // group of stations is not ours to forward.

@@ -62,6 +62,12 @@ struct ps_packet {
   __u8 is_fragment;
 };
 
+// A later fragment begins nothing.
+PS_INLINE int ps_is_opening(const struct ps_packet *packet) {
+  const __u8 mask = PS_TCP_SYN | PS_TCP_ACK | PS_TCP_RST | PS_TCP_FIN;
+  return (packet->protocol == PS_UDP && packet->udp) || (packet->tcp_flags & mask) == PS_TCP_SYN;
+}
+
 // 0: not IP, or too short to tell.
 PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
   struct ps_cursor cursor = {frame->data, frame->end};

@@ -26,7 +26,9 @@
   X(no_room, drop, "the driver left no room before the frame")                           \
   X(loop, drop, "comes from an address of our own tunnel packets")                       \
   X(fragment_unknown, drop, "a later fragment whose first one is not known (any more)")  \
-  X(extension_headers, drop, "an IPv6 extension header that is not stepped over")
+  X(extension_headers, drop, "an IPv6 extension header that is not stepped over")        \
+  X(no_way_back, drop, "an answer to a client that is not known, without default route") \
+  X(tuple_in_use, drop, "the backend has this client's port by another service already")
 
 enum ps_reason {
   PS_REASON_NONE,  // forwarded

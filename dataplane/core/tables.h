@@ -19,10 +19,13 @@
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
 #define PS_MAX_INTERFACES 8
 #define PS_MAX_SNAT_ADDRESSES 16  // of each family
+#define PS_MAX_OWN_ADDRESSES 16   // of each family
 // Places in the service index: each service stands there twice, by its address, port and protocol,
 // and (once an address) by its address alone.
 #define PS_SERVICE_INDEX_SLOTS(services) ((services)*8)
 #define PS_SERVICE_PROBES 8  // where one may stand, from its hash on
+// Places in the index of mode dnat's backends, each by its address, port and protocol.
+#define PS_BACKEND_INDEX_SLOTS(backends) ((backends)*4)
 #define PS_EARLIER_TABLES 6  // at most, that a service keeps beside its lookup table
 // Places of lookup tables, and from which one on clients are known by them.
 #define PS_LOOKUP_TABLES(services, affinity_tables) \
@@ -72,20 +75,25 @@ struct ps_settings {
   __u8 snat_count[2];      // [0: IPv4, 1: IPv6]
   __u8 index_epoch_shift;  // an epoch of the flow index (flow_index.h) is 2^this ticks
   __u8 has_flowless;       // there is a service without flows: packets look for theirs first
-  __u8 reserved[8];
+  __u8 has_dnat;           // there is a service in mode dnat
+  __u8 own_count[2];       // [0: IPv4, 1: IPv6]
+  __u8 reserved[5];
   struct ps_interface interfaces[PS_MAX_INTERFACES];
   struct ps_address snat[2][PS_MAX_SNAT_ADDRESSES];  // [0: IPv4, 1: IPv6]
   // Where tunnel packets come from: this, and for the mask's bits what the flow's hash gives.
   struct ps_address tunnel_source[2];  // zero: none of the family
   struct ps_address tunnel_spread[2];
+  __u64 gateway[2];  // the default route's next hop, as ps_flow.client_hop; 0: none
+  struct ps_address own[2][PS_MAX_OWN_ADDRESSES];  // the appliance's: what is for them is not ours
 };
-PS_SIZE_IS(struct ps_settings, 64 + 16 + 64 + 16 + 128 + 512 + 64);
+PS_SIZE_IS(struct ps_settings, 64 + 16 + 64 + 16 + 128 + 512 + 64 + 16 + 512);
 
 // How packets reach a service's backends.
 enum ps_mode {
   PS_NAT,     // translated in both directions, by a flow
   PS_DSR,     // as they are, in a frame to the backend, which has the VIP too and answers directly
   PS_TUNNEL,  // the same, in an IP packet to the backend
+  PS_DNAT,    // its destination is translated, and the source of its answers
 };
 
 struct ps_service {
@@ -116,7 +124,9 @@ struct ps_backend {
   __u16 mtu;              // of the way to it, in bytes of an IP packet; 0: not known
   __u32 interface_index;  // where its frames leave
   __u32 ethernet[3];      // prepared: destination and source MAC, as they stand in memory
-  __u8 reserved[24];
+  __u16 answers_for;      // the first service in mode dnat that it is of; 0: none
+  __u8 is_shared;         // it is of several: a flow's entry says which (dnat.h)
+  __u8 reserved[21];
 };
 PS_SIZE_IS(struct ps_backend, 64);
 
@@ -147,9 +157,10 @@ PS_SIZE_IS(struct ps_known_clients, 64);
 
 // A client that keeps its backend although its slot leads to another one. `word` changes by
 // compare-and-swap only: bits 0 to 31 the tick until which it is valid, 32 to 47 the backend (0:
-// being written), 48 to 63 the service.
+// being written), 48 to 63 the service. Or a flow to a backend of several services in mode dnat,
+// whose answers are this service's (dnat.h).
 struct ps_affinity {
-  __u64 client;  // ps_affinity_key
+  __u64 client;  // ps_affinity_key, ps_dnat_key
   __u64 word;
 };
 
@@ -179,7 +190,8 @@ PS_SIZE_IS(struct ps_recent_set, 64);
 
 // Each has its own PS_RECENT_SETS: 16,384 entries in 256 KB.
 enum ps_recent_table {
-  PS_FRAGMENTS,  // ports of datagrams that come in fragments (fragment.h)
+  PS_FRAGMENTS,    // ports of datagrams that come in fragments (fragment.h)
+  PS_CLIENT_HOPS,  // where clients' frames come from, in mode dnat (dnat.h)
   PS_RECENT_TABLES
 };
 #define PS_RECENT_SETS 4096

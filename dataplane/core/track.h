@@ -2,25 +2,15 @@
 // From a packet to its flow: the one it belongs to, or the one it begins.
 #pragma once
 
-#include "dataplane/core/affinity.h"
+#include "dataplane/core/dnat.h"
 #include "dataplane/core/flow_create.h"
 #include "dataplane/core/match.h"
-
-PS_INLINE __u64 ps_client_hop(const struct ps_packet *packet, __u32 interface) {
-  return ps_load_mac(packet->ethernet->source) | ((__u64)interface << 48);
-}
 
 // The way back to a client is the way it came ("auto last hop" elsewhere), and it may change at any
 // time.
 PS_INLINE void ps_follow_client(struct ps_flow *flow, __u64 hop) {
   volatile __u64 *known = &flow->client_hop;
   if (*known != hop) *known = hop;
-}
-
-// A later fragment begins nothing.
-PS_INLINE int ps_is_opening(const struct ps_packet *packet) {
-  const __u8 mask = PS_TCP_SYN | PS_TCP_ACK | PS_TCP_RST | PS_TCP_FIN;
-  return (packet->protocol == PS_UDP && packet->udp) || (packet->tcp_flags & mask) == PS_TCP_SYN;
 }
 
 // TCP: the client acknowledges the backend's SYN-ACK. UDP has nothing to show but that it goes on.
@@ -162,7 +152,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   if (!selected) return PS_REASON_no_backend;
   if (route->service->mode != PS_NAT) {
     ps_go_by_address(packet, selected, route);
-    return PS_REASON_NONE;
+    return route->mode == PS_DNAT ? ps_note_dnat_client(tables, frame, family, packet, route)
+                                  : PS_REASON_NONE;
   }
   const struct ps_backend *backend = ps_backend_at(tables, route->generation, selected);
   if (!backend || backend->family != family) return PS_REASON_backend_gone;
@@ -296,6 +287,7 @@ PS_INLINE int ps_answers_way(const struct ps_tables *tables, const struct ps_fra
   const struct ps_backend *backend = ps_backend_at(tables, route->generation, flow->backend);
   if (!backend || !ps_is_answer_of(flow, family, packet, backend)) return 0;
   route->flow = flow;
+  route->client_hop = ps_flow_load(&flow->client_hop);
   route->backend_id = flow->backend;
   route->service_id = flow->service;
   if (!PS_LIKELY(steady && ps_is_plain(packet)) && ps_has_hops(family, packet)) {
@@ -318,5 +310,18 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_answer(const struct ps_tables *tab
   }
   route->service = ps_service_at(tables, route->generation, route->service_id);
   if (!route->service || route->service->family != family) return PS_REASON_no_flow;
+  return ps_has_hops(family, packet) ? PS_REASON_NONE : PS_REASON_ttl_expired;
+}
+
+// From a packet that is for no service and no flow to the client that it answers in mode dnat.
+PS_MUST_USE PS_INLINE enum ps_reason ps_track_dnat_answer(const struct ps_tables *tables,
+                                                          const struct ps_frame *frame, int family,
+                                                          const struct ps_packet *packet,
+                                                          struct ps_route *route) {
+  const struct ps_end backend = {packet->source, packet->source_port};
+  const struct ps_end client = {packet->destination, packet->destination_port};
+  const enum ps_reason reason =
+      ps_find_dnat_client(tables, frame, family, &backend, &client, packet->protocol, route);
+  if (reason) return reason;
   return ps_has_hops(family, packet) ? PS_REASON_NONE : PS_REASON_ttl_expired;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
-// The rewrite: network address and port translation in both directions (nat), TTL, MAC addresses.
+// The rewrite: address and port translation in both directions (nat, dnat), TTL, MAC addresses.
 //
 // Checksums are updated (RFC 1624, RFC 3022); a UDP checksum of zero over IPv4 stays zero, and one
 // that becomes zero is sent as all ones (RFC 768).
@@ -18,18 +18,20 @@ PS_INLINE struct ps_be16 ps_ipv4_checksum(const struct ps_ipv4 *ip) {
 
 // Where a packet is sent on: its new addresses, ports and MACs, and the interface it leaves by.
 struct ps_destination {
-  const struct ps_address *from;
-  const struct ps_address *to;
+  const struct ps_address *from;  // nothing: the packet's own address and port stay
+  const struct ps_address *to;    // likewise
   struct ps_be16 from_port;
   struct ps_be16 to_port;
   __u32 ethernet[3];  // destination and source MAC, as they stand in memory
   __u32 interface_index;
 };
 
-PS_INLINE void ps_towards_backend(int family, const struct ps_route *route,
+PS_INLINE void ps_towards_backend(int family, int mode, const struct ps_route *route,
                                   struct ps_destination *next) {
-  next->from = &route->settings->snat[family == PS_IPV6][ps_onward_snat(route->onward)];
-  next->from_port = ps_onward_port(route->onward);
+  if (mode == PS_NAT) {
+    next->from = &route->settings->snat[family == PS_IPV6][ps_onward_snat(route->onward)];
+    next->from_port = ps_onward_port(route->onward);
+  }
   next->to = &route->backend->address;
   next->to_port = route->backend->port;
   for (int i = 0; i < 3; i++) next->ethernet[i] = route->backend->ethernet[i];
@@ -42,28 +44,44 @@ PS_INLINE int ps_has_snat(int family, const struct ps_route *route) {
   return snat[ps_onward_snat(route->onward)].word[0].raw != 0;
 }
 
-PS_INLINE void ps_towards_client(int family, const struct ps_route *route,
+PS_INLINE void ps_towards_client(int family, int mode, const struct ps_route *route,
                                  struct ps_destination *next) {
-  const __u64 hop = ps_flow_load(&route->flow->client_hop);
+  const __u64 hop = route->client_hop;
   const struct ps_interface *out =
       &route->settings->interfaces[(hop >> 48) & (PS_MAX_INTERFACES - 1)];
   next->from = &route->service->vip;
   next->from_port = route->service->port;
-  next->to = ps_flow_client(family, route->flow);
-  next->to_port = route->flow->client_port;
+  if (mode == PS_NAT) {
+    next->to = ps_flow_client(family, route->flow);
+    next->to_port = route->flow->client_port;
+  }
   next->ethernet[0] = (__u32)hop;
   next->ethernet[1] = (__u32)(hop >> 32 & 0xffff) | (__u32)(out->mac << 16);
   next->ethernet[2] = (__u32)(out->mac >> 16);
   next->interface_index = out->index;
 }
 
-PS_INLINE void ps_towards(int family, int to_backend, const struct ps_route *route,
-                          struct ps_destination *next) {
+// Mode nat or dnat.
+PS_INLINE struct ps_destination ps_towards(int family, int mode, int to_backend,
+                                           const struct ps_route *route) {
+  struct ps_destination next = {};
   if (to_backend) {
-    ps_towards_backend(family, route, next);
+    ps_towards_backend(family, mode, route, &next);
   } else {
-    ps_towards_client(family, route, next);
+    ps_towards_client(family, mode, route, &next);
   }
+  return next;
+}
+
+// What another address in the place of `field` changes in a checksum over it.
+PS_INLINE __u64 ps_address_change(int family, const struct ps_address *field,
+                                  const struct ps_address *value) {
+  return value ? ps_sum_without_address(family, field) + ps_sum_address(family, value) : 0;
+}
+
+PS_INLINE __u64 ps_port_change(const struct ps_udp *ports, const struct ps_destination *next) {
+  return (next->from ? (__u64)(__u16)~ports->source_port.raw + next->from_port.raw : 0) +
+         (next->to ? (__u64)(__u16)~ports->destination_port.raw + next->to_port.raw : 0);
 }
 
 PS_INLINE void ps_update_transport_checksum(int family, const struct ps_packet *packet,
@@ -94,22 +112,18 @@ PS_INLINE void ps_set_macs(struct ps_ethernet *ethernet, const __u32 macs[3]) {
 
 PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
                           const struct ps_destination *next) {
-  const __u64 address_change = ps_sum_without_address(family, packet->source) +
-                               ps_sum_without_address(family, packet->destination) +
-                               ps_sum_address(family, next->from) +
-                               ps_sum_address(family, next->to);
+  const __u64 address_change = ps_address_change(family, packet->source, next->from) +
+                               ps_address_change(family, packet->destination, next->to);
   struct ps_udp *ports = packet->udp;
   if (ports) {
-    const __u64 port_change = (__u64)(__u16)~ports->source_port.raw +
-                              (__u16)~ports->destination_port.raw + next->from_port.raw +
-                              next->to_port.raw;
+    const __u64 port_change = ps_port_change(ports, next);
     ps_update_transport_checksum(family, packet, address_change + port_change);
-    ports->source_port = next->from_port;
-    ports->destination_port = next->to_port;
+    if (next->from) ports->source_port = next->from_port;
+    if (next->to) ports->destination_port = next->to_port;
   }
   ps_spend_hop(family, packet, address_change);
-  ps_set_address(family, packet->source, next->from);
-  ps_set_address(family, packet->destination, next->to);
+  if (next->from) ps_set_address(family, packet->source, next->from);
+  if (next->to) ps_set_address(family, packet->destination, next->to);
   ps_set_macs(packet->ethernet, next->ethernet);
 }
 
@@ -121,10 +135,9 @@ PS_INLINE void ps_hand_over(int family, const struct ps_packet *packet,
 }
 
 // Rewrites the packet in place; answers the index of the interface that it leaves by.
-PS_INLINE __u32 ps_translate(int family, int to_backend, const struct ps_packet *packet,
+PS_INLINE __u32 ps_translate(int family, int mode, int to_backend, const struct ps_packet *packet,
                              const struct ps_route *route) {
-  struct ps_destination next;
-  ps_towards(family, to_backend, route, &next);
+  const struct ps_destination next = ps_towards(family, mode, to_backend, route);
   ps_send_on(family, packet, &next);
   return next.interface_index;
 }

@@ -66,7 +66,11 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_send(const struct ps_frame *frame, int f
                                              const struct ps_route *route, __u32 *out) {
   if (!to_backend || route->mode == PS_NAT) {
     if (to_backend && !ps_has_snat(family, route)) return PS_REASON_no_snat_address;
-    *out = ps_translate(family, to_backend, packet, route);
+    *out = ps_translate(family, PS_NAT, to_backend, packet, route);
+    return PS_REASON_NONE;
+  }
+  if (route->mode == PS_DNAT) {
+    *out = ps_translate(family, PS_DNAT, 1, packet, route);
     return PS_REASON_NONE;
   }
   *out = route->backend->interface_index;
@@ -89,6 +93,19 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_forward(const struct ps_tables *tables,
   return PS_REASON_NONE;
 }
 
+// The same for what a backend in mode dnat sends to its client, by us as its gateway.
+PS_MUST_USE PS_INLINE enum ps_reason ps_forward_dnat_answer(const struct ps_tables *tables,
+                                                            const struct ps_frame *frame,
+                                                            int family,
+                                                            const struct ps_packet *packet,
+                                                            struct ps_route *route, __u32 *out) {
+  const enum ps_reason reason = ps_track_dnat_answer(tables, frame, family, packet, route);
+  if (reason) return reason;
+  *out = ps_translate(family, PS_DNAT, 0, packet, route);
+  ps_count(tables, frame, 0, packet, route);
+  return PS_REASON_NONE;
+}
+
 // The same for an ICMP error about a packet that we have sent on.
 PS_MUST_USE PS_INLINE enum ps_reason ps_relay_error(const struct ps_tables *tables,
                                                     const struct ps_frame *frame, int family,
@@ -97,17 +114,23 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_relay_error(const struct ps_tables *tabl
   struct ps_quoted quoted = {};
   enum ps_reason reason = ps_parse_quoted(frame, family, packet, &quoted);
   if (reason) return reason;
-  const int to_backend = !ps_is_snat_port(family, quoted.source, quoted.ports->source_port, route);
+  int to_backend = !ps_is_snat_port(family, quoted.source, quoted.ports->source_port, route);
   reason = to_backend ? ps_relay_to_backend(tables, frame, family, &quoted, route)
                       : ps_relay_to_client(tables, frame, family, &quoted, route);
+  if (reason == PS_REASON_not_ours && route->settings->has_dnat) {
+    to_backend = 0;
+    reason = ps_relay_to_dnat_client(tables, frame, family, &quoted, route);
+  }
   if (reason) return reason;
   if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
-  if (route->mode != PS_NAT) {
+  if (route->mode == PS_DNAT) {
+    *out = ps_send_error(family, PS_DNAT, to_backend, packet, &quoted, route);
+  } else if (route->mode != PS_NAT) {
     reason = ps_send(frame, family, 1, packet, route, out);
   } else if (to_backend && !ps_has_snat(family, route)) {
     reason = PS_REASON_no_snat_address;
   } else {
-    *out = ps_send_error(family, to_backend, packet, &quoted, route);
+    *out = ps_send_error(family, PS_NAT, to_backend, packet, &quoted, route);
   }
   if (reason) return reason;
   ps_count(tables, frame, to_backend, packet, route);
@@ -161,6 +184,9 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
       reason = ps_forward(tables, frame, family, 0, &packet, &route, &out);
     } else {
       reason = ps_forward(tables, frame, family, 1, &packet, &route, &out);
+      if (reason == PS_REASON_not_ours && route.settings->has_dnat) {
+        reason = ps_forward_dnat_answer(tables, frame, family, &packet, &route, &out);
+      }
     }
   }
   if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, family, &route, reason);

@@ -53,9 +53,10 @@ class AffinityReader {
     const uint64_t word = ps_flow_load(&entry.word);
     const BackendId backend = ps_affinity_backend(word);
     if (backend == 0 || ps_affinity_is_over(word, now_ticks_)) return;
+    snapshot_.entries++;
+    if (ps_is_dnat_flow(word)) return;
     const ServiceId service = ps_affinity_service(word);
     const uint64_t hash = ps_flow_load(&entry.client) ^ ps_affinity_salt(service);
-    snapshot_.entries++;
     snapshot_.kept[service][backend]++;
     snapshot_.kept_slots[service].insert(ps_lookup_slot(hash));
   }

@@ -30,6 +30,14 @@ inline uint64_t mac_number(const MacAddress& mac) {
   return ps_load_mac(mac.bytes.data());
 }
 
+// Its lowest 48 bits.
+inline MacAddress from_number(uint64_t number) {
+  MacAddress mac;
+  for (size_t i = 0; i < mac.bytes.size(); i++)
+    mac.bytes[i] = static_cast<uint8_t>(number >> 8 * i);
+  return mac;
+}
+
 // The first `bits` bits set, in wire order.
 inline ps_address prefix_mask(uint8_t bits) {
   IpAddress mask;

@@ -43,6 +43,8 @@ std::vector<TableLayout> table_layouts(const TableSizes& sizes, uint32_t workers
       layout<&ps_tables::service_index>("service_index",
                                         PS_GENERATIONS * PS_SERVICE_INDEX_SLOTS(services) / 4),
       layout<&ps_tables::services>("services", PS_GENERATIONS * services),
+      layout<&ps_tables::backend_index>("backend_index",
+                                        PS_GENERATIONS * PS_BACKEND_INDEX_SLOTS(backends) / 4),
       layout<&ps_tables::backends>("backends", PS_GENERATIONS * backends),
       layout<&ps_tables::lookup_tables>("lookup_tables",
                                         PS_LOOKUP_TABLES(services, sizes.affinity_tables)),

@@ -14,6 +14,7 @@ struct ps_tables {
   struct ps_settings* settings;            // [generation]
   __u64* service_index;                    // [generation][slot / 4], four 16-bit ids each
   struct ps_service* services;             // [generation][max_services]
+  __u64* backend_index;                    // [generation][slot / 4], as above
   struct ps_backend* backends;             // [generation][max_backends]
   struct ps_lookup_table* lookup_tables;   // [PS_LOOKUP_TABLES]
   struct ps_known_clients* known_clients;  // [affinity_tables][PS_LOOKUP_SLOTS]
@@ -58,6 +59,16 @@ PS_INLINE struct ps_service* ps_service_at(const struct ps_tables* tables, __u32
                                            __u32 id) {
   if (id >= tables->max_services) return nullptr;
   return tables->services + generation * tables->max_services + id;
+}
+
+PS_INLINE __u32 ps_backend_index_size(const struct ps_tables* tables) {
+  return PS_BACKEND_INDEX_SLOTS(tables->max_backends);
+}
+
+PS_INLINE __u16* ps_backend_index_at(const struct ps_tables* tables, __u32 generation, __u32 slot) {
+  if (slot >= ps_backend_index_size(tables)) return nullptr;
+  auto* ids = reinterpret_cast<__u16*>(tables->backend_index);
+  return ids + generation * ps_backend_index_size(tables) + slot;
 }
 
 PS_INLINE struct ps_backend* ps_backend_at(const struct ps_tables* tables, __u32 generation,

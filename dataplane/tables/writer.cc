@@ -16,6 +16,8 @@ namespace penstock {
 namespace {
 
 static_assert(kContested == PS_CONTESTED && kMaxEarlierTables == PS_EARLIER_TABLES);
+static_assert(kMaxOwnAddresses == PS_MAX_OWN_ADDRESSES &&
+              kMaxOwnAddresses == PS_MAX_SNAT_ADDRESSES);
 static_assert(own_lookup_table(1, 0) == PS_FIRST_AFFINITY_TABLE(1));
 
 using std::chrono::milliseconds;
@@ -69,10 +71,18 @@ ps_settings to_table(const ForwardingSettings& from,
     const ps_address fixed = prefix_mask(prefix.bits);
     for (int i = 0; i < 4; i++) to.tunnel_spread[v6].word[i].raw = ~fixed.word[i].raw;
   }
+  for (const IpAddress& address : from.own_addresses) {
+    const int v6 = !address.is_ipv4();
+    to.own[v6][to.own_count[v6]++] = to_wire(address);
+  }
   const size_t count = std::min<size_t>(interfaces.size(), PS_MAX_INTERFACES);
   for (size_t i = 0; i < count; i++) {
     to.interfaces[i].index = interfaces[i].index;
     to.interfaces[i].mac = mac_number(interfaces[i].mac);
+    for (const auto& [family, gateway] : from.gateways) {
+      if (gateway.interface_index != interfaces[i].index) continue;
+      to.gateway[family == Family::kIpv6] = mac_number(gateway.mac) | i << 48;
+    }
   }
   return to;
 }
@@ -91,6 +101,17 @@ ForwardingSettings from_table(const ps_settings& from) {
     for (uint8_t i = 0; i < from.snat_count[v6]; i++) {
       to.snat_addresses.push_back(from_wire(v6 ? PS_IPV6 : PS_IPV4, from.snat[v6][i]));
     }
+  }
+  for (int v6 = 0; v6 < 2; v6++) {
+    const uint8_t family = v6 ? PS_IPV6 : PS_IPV4;
+    for (uint8_t i = 0; i < from.own_count[v6]; i++) {
+      to.own_addresses.push_back(from_wire(family, from.own[v6][i]));
+    }
+    if (from.gateway[v6] == 0) continue;
+    const ps_interface& interface =
+        from.interfaces[(from.gateway[v6] >> 48) & (PS_MAX_INTERFACES - 1)];
+    to.gateways[v6 ? Family::kIpv6 : Family::kIpv4] = {interface.index,
+                                                       from_number(from.gateway[v6])};
   }
   for (int v6 = 0; v6 < 2; v6++) {
     if (from.tunnel_source[v6].word[0].raw == 0) continue;
@@ -142,6 +163,8 @@ ps_backend to_table(const BackendEntry& from) {
   to.family = family_number(from.endpoint.address);
   to.protocol = static_cast<uint8_t>(from.protocol);
   to.down = from.down;
+  to.answers_for = from.answers_for;
+  to.is_shared = from.is_shared;
   if (from.next_hop) {
     to.resolved = 1;
     to.interface_index = from.next_hop->interface_index;
@@ -158,6 +181,8 @@ BackendEntry from_table(const ps_backend& from) {
   to.endpoint = {from_wire(from.family, from.address), ps_host16(from.port)};
   to.protocol = static_cast<Protocol>(from.protocol);
   to.down = from.down;
+  to.answers_for = from.answers_for;
+  to.is_shared = from.is_shared;
   if (from.resolved) {
     to.next_hop.emplace();
     to.next_hop->interface_index = from.interface_index;
@@ -169,13 +194,30 @@ BackendEntry from_table(const ps_backend& from) {
   return to;
 }
 
-// Linear probing, as ps_find_service searches. Placed in the order of their hashes, services stand
-// close to where the search begins: at a quarter full, one in 10^8 would need more than
-// PS_SERVICE_PROBES.
+using PlacesBySlot = std::vector<std::pair<uint32_t, uint16_t>>;  // where to begin, and what to put
+
+// Linear probing. Placed in the order of their hashes, ids stand close to where the search for them
+// begins: at a quarter full, one in 10^8 would need more than PS_SERVICE_PROBES. 0, or the id that
+// found no place.
+uint16_t write_index(uint16_t* index, uint32_t size, PlacesBySlot by_slot) {
+  std::sort(by_slot.begin(), by_slot.end());
+  std::fill_n(index, size, uint16_t{0});
+  for (auto [slot, id] : by_slot) {
+    int probes = 1;
+    while (index[slot] != 0) {
+      slot = (slot + 1) % size;
+      if (++probes > PS_SERVICE_PROBES) return id;
+    }
+    index[slot] = id;
+  }
+  return 0;
+}
+
+// As ps_find_service searches.
 Result<void> write_service_index(const ps_tables& tables, uint32_t generation,
                                  const std::map<ServiceId, ServiceEntry>& services) {
   const uint32_t size = ps_service_index_size(&tables);
-  std::vector<std::pair<uint32_t, ServiceId>> by_slot;
+  PlacesBySlot by_slot;
   std::set<IpAddress> addresses;
   for (const auto& [id, service] : services) {
     const ps_service entry = to_table(service);
@@ -184,32 +226,45 @@ Result<void> write_service_index(const ps_tables& tables, uint32_t generation,
     if (!addresses.insert(service.vip.address).second) continue;
     by_slot.emplace_back(ps_scale(ps_service_hash(entry.family, &entry.vip, {0}, 0), size), id);
   }
-  std::sort(by_slot.begin(), by_slot.end());
-
-  std::memset(ps_service_index_at(&tables, generation, 0), 0, size * sizeof(uint16_t));
-  for (auto [slot, id] : by_slot) {
-    int probes = 1;
-    while (*ps_service_index_at(&tables, generation, slot) != 0) {
-      slot = (slot + 1) % size;
-      if (++probes > PS_SERVICE_PROBES) {
-        return fail(ErrorKind::kConflict,
-                    fmt::format("no place in the service index for {}: raise max_services",
-                                to_string(services.at(id).vip)));
-      }
-    }
-    *ps_service_index_at(&tables, generation, slot) = id;
+  if (const uint16_t id = write_index(ps_service_index_at(&tables, generation, 0), size, by_slot)) {
+    return fail(ErrorKind::kConflict,
+                fmt::format("no place in the service index for {}: raise max_services",
+                            to_string(services.at(id).vip)));
   }
   return {};
+}
+
+// Those of mode dnat, as ps_find_dnat_backend searches.
+Result<void> write_backend_index(const ps_tables& tables, uint32_t generation,
+                                 const std::map<BackendId, BackendEntry>& backends) {
+  const uint32_t size = ps_backend_index_size(&tables);
+  PlacesBySlot by_slot;
+  for (const auto& [id, backend] : backends) {
+    if (!backend.answers_for) continue;
+    const ps_backend entry = to_table(backend);
+    const uint32_t hash = ps_service_hash(entry.family, &entry.address, entry.port, entry.protocol);
+    by_slot.emplace_back(ps_scale(hash, size), id);
+  }
+  if (const uint16_t id = write_index(ps_backend_index_at(&tables, generation, 0), size, by_slot)) {
+    return fail(ErrorKind::kConflict,
+                fmt::format("no place in the backend index for {}: raise max_backends",
+                            to_string(backends.at(id).endpoint)));
+  }
+  return {};
+}
+
+ptrdiff_t most_of_a_family(const std::vector<IpAddress>& addresses) {
+  const auto ipv4 = std::count_if(addresses.begin(), addresses.end(),
+                                  [](const IpAddress& address) { return address.is_ipv4(); });
+  return std::max(ipv4, std::ssize(addresses) - ipv4);
 }
 
 Result<void> check_fits(const ps_tables& tables, const Delta& delta) {
   const auto& [settings, services, backends] = delta.next;
   const uint32_t places = PS_LOOKUP_TABLES(tables.max_services, tables.affinity_tables);
-  const auto ipv4 = std::count_if(settings.snat_addresses.begin(), settings.snat_addresses.end(),
-                                  [](const IpAddress& address) { return address.is_ipv4(); });
-  const auto ipv6 = std::ssize(settings.snat_addresses) - ipv4;
   const bool fits =
-      ipv4 <= PS_MAX_SNAT_ADDRESSES && ipv6 <= PS_MAX_SNAT_ADDRESSES &&
+      most_of_a_family(settings.snat_addresses) <= PS_MAX_SNAT_ADDRESSES &&
+      most_of_a_family(settings.own_addresses) <= PS_MAX_OWN_ADDRESSES &&
       (services.empty() || services.rbegin()->first < tables.max_services) &&
       (backends.empty() || backends.rbegin()->first < tables.max_backends) &&
       std::all_of(services.begin(), services.end(),
@@ -274,11 +329,15 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
   if (auto unread = wait_for_readers_(); !unread) return unread;
   const uint32_t generation = (tables_.control->generation & 1) ^ 1;
   auto indexed = write_service_index(tables_, generation, delta.next.services);
+  if (indexed) indexed = write_backend_index(tables_, generation, delta.next.backends);
   if (!indexed) return indexed;
 
   ps_settings settings = to_table(delta.next.settings, interfaces);
   settings.has_flowless = std::any_of(delta.next.services.begin(), delta.next.services.end(),
                                       [](const auto& entry) { return !entry.second.has_flows; });
+  settings.has_dnat =
+      std::any_of(delta.next.services.begin(), delta.next.services.end(),
+                  [](const auto& entry) { return entry.second.mode == Mode::kDnat; });
   *ps_settings_at(&tables_, generation) = settings;
   std::memset(ps_service_at(&tables_, generation, 0), 0, tables_.max_services * sizeof(ps_service));
   std::memset(ps_backend_at(&tables_, generation, 0), 0, tables_.max_backends * sizeof(ps_backend));

@@ -354,6 +354,8 @@ class Appliance:
     hash_key: tuple = (0x0123456789ABCDEF, 0xFEDCBA9876543210)
     interfaces: tuple = ((INTERFACE, APPLIANCE),)
     tunnel_sources: tuple = ()  # prefixes
+    own_addresses: tuple = ()
+    gateways: tuple = ()  # (family, interface, MAC) of the default routes
     flow_table_entries: int = 64
     tcp_half_open: int = 10_000
     tcp_established: int = 7_440_000
@@ -384,13 +386,22 @@ class Appliance:
             "interfaces": [{"index": index, "mac": mac} for index, mac in self.interfaces],
             "snat_addresses": list(self.snat_addresses),
             "tunnel_sources": list(self.tunnel_sources),
+            "own_addresses": list(self.own_addresses),
+            "gateways": [{"family": family, "interface": interface, "mac": mac}
+                         for family, interface, mac in self.gateways],
             "snat_port_first": self.snat_ports[0], "snat_port_last": self.snat_ports[1],
             "timeouts_ms": {key: getattr(self, key) for key in (
                 "tcp_half_open", "tcp_established", "tcp_closing",
                 "udp_half_open", "udp_established")},
             "services": [service.to_json() for service in self.services],
-            "backends": [backend.to_json() for backend in self.backends],
+            "backends": [{**backend.to_json(), "dnat": list(self.dnat_services(backend))}
+                         for backend in self.backends],
         }
+
+    def dnat_services(self, backend):
+        """Ids of the services in mode dnat that have it."""
+        return tuple(service.id for service in self.services
+                     if service.mode == "dnat" and backend.id in service.slots)
 
 
 @dataclass(frozen=True)
@@ -430,7 +441,7 @@ class Talk:
     def forwarded_piece(self, piece):
         handed_over = replace(piece.whole, hops=piece.whole.hops - 1,
                               ethernet_source=self.by.own_mac, ethernet_destination=self.by.mac)
-        if self.to.mode == "nat":
+        if self.to.mode in ("nat", "dnat"):
             return replace(piece, whole=self.translated(handed_over))
         handed_over = replace(piece, whole=handed_over)
         if self.to.mode == "dsr":
@@ -446,11 +457,16 @@ class Talk:
         return Tunnelled(handed_over, self.appliance, self.by.address, flow=self.request())
 
     def translated(self, request):
+        if self.to.mode == "dnat":
+            return replace(request, destination=self.by.address, destination_port=self.by.port)
         return replace(request, source=self.appliance.snat(request.family),
                        source_port=self.appliance.snat_ports[0],
                        destination=self.by.address, destination_port=self.by.port)
 
     def answer(self, **fields):
+        if self.to.mode == "dnat":
+            return Packet(self.to.protocol, self.by.address, self.by.port, self.client, self.port,
+                          ethernet_source=self.by.mac, **fields)
         snat = self.appliance.snat(ip_address(self.client).version)
         return Packet(self.to.protocol, self.by.address, self.by.port,
                       snat, self.appliance.snat_ports[0], ethernet_source=self.by.mac, **fields)

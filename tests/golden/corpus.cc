@@ -49,6 +49,13 @@ ForwardingSettings settings(const json::object& from) {
   for (const json::value& prefix : from.at("tunnel_sources").as_array()) {
     to.tunnel_sources.push_back(IpPrefix::parse(text(prefix)).value());
   }
+  for (const json::value& own : from.at("own_addresses").as_array()) {
+    to.own_addresses.push_back(address(own));
+  }
+  for (const json::value& gateway : from.at("gateways").as_array()) {
+    to.gateways[number<int>(gateway.at("family")) == 4 ? Family::kIpv4 : Family::kIpv6] = {
+        number<uint32_t>(gateway.at("interface")), mac(gateway.at("mac"))};
+  }
   to.snat_port_first = number<uint16_t>(from.at("snat_port_first"));
   to.snat_port_last = number<uint16_t>(from.at("snat_port_last"));
   const auto timeout = [&](const char* name) {
@@ -76,6 +83,9 @@ BackendEntry backend(const json::object& from) {
   to.protocol = protocol(from.at("protocol"));
   to.endpoint = {address(from.at("address")), number<uint16_t>(from.at("port"))};
   to.down = from.at("down").as_bool();
+  const json::array& dnat = from.at("dnat").as_array();
+  if (!dnat.empty()) to.answers_for = number<ServiceId>(dnat.front());
+  to.is_shared = dnat.size() > 1;
   if (const json::value& hop = from.at("next_hop"); !hop.is_null()) {
     to.next_hop = {number<uint32_t>(hop.at("interface")), mac(hop.at("source")),
                    mac(hop.at("destination")), number<uint16_t>(hop.at("mtu"))};
@@ -84,7 +94,7 @@ BackendEntry backend(const json::object& from) {
 }
 
 Mode mode(const json::value& from) {
-  for (const Mode mode : {Mode::kNat, Mode::kDsr, Mode::kTunnel}) {
+  for (const Mode mode : {Mode::kNat, Mode::kDsr, Mode::kTunnel, Mode::kDnat}) {
     if (to_string(mode) == from.as_string()) return mode;
   }
   throw std::invalid_argument("no such mode");

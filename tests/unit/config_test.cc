@@ -265,7 +265,15 @@ TEST(Config, RefusesWordsThatAreNoChoice) {
 
 TEST(Config, SaysWhatFollowsInALaterVersion) {
   EXPECT_THAT(fault_in_dataplane("driver = \"dpdk\"\n"), HasSubstr("this version does not have"));
-  EXPECT_THAT(fault_in_service("mode = \"dnat\"\n"), HasSubstr("later version"));
+}
+
+TEST(Config, LetsABackendOfModeDnatHaveAnotherPortButNotAnotherFamily) {
+  const std::string dnat = kDataplane + kService + "mode = \"dnat\"\n[[service.backend]]\n";
+  const Config config = good(dnat + "address = \"10.0.0.1:3000\"\n");
+  EXPECT_EQ(config.services.at(0).mode, Mode::kDnat);
+  EXPECT_THAT(
+      fault_in_service("mode = \"dnat\"\n[[service.backend]]\naddress = \"[2001:db8::1]:3000\"\n"),
+      HasSubstr("mode dnat keeps the family"));
 }
 
 TEST(Config, AsksForTheServicesPortWhereTheModeKeepsIt) {

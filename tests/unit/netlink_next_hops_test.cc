@@ -82,6 +82,26 @@ TEST_F(NextHops, ResolveABackendBehindAGateway) {
   EXPECT_TRUE(reaches(ip("2001:db8:51::7"), kPeerMac)) << reason(ip("2001:db8:51::7"));
 }
 
+// What else the kernel knows of routes is not in the way of it.
+TEST_F(NextHops, FindTheGatewaysOfDefaultRoutesWhenAsked) {
+  run("ip route add default via 192.0.2.1 metric 7 && ip route add 0.0.0.0/1 via 192.0.2.77 && "
+      "ip route add default via 192.0.2.66 metric 9 && "
+      "ip route add default via 192.0.2.55 table 99 && "
+      "ip -6 route add default via 2001:db8::1");
+  EXPECT_TRUE(resolver_->gateways().empty());
+  resolver_->follow_gateways(true);
+  const Gateway gateway{if_nametoindex("ps0"), kPeerMac};
+  const std::map<Family, Gateway> both{{Family::kIpv4, gateway}, {Family::kIpv6, gateway}};
+  EXPECT_TRUE(wait_for([&] { return resolver_->gateways() == both; }));
+  const std::map<Family, Gateway> one{{Family::kIpv6, gateway}};
+  run("ip route del default via 192.0.2.1 metric 7");  // nobody is at the next one
+  EXPECT_TRUE(wait_for([&] { return resolver_->gateways() == one; }));
+  run("ip route add default via 192.0.2.1 metric 1");
+  EXPECT_TRUE(wait_for([&] { return resolver_->gateways() == both; }));
+  resolver_->follow_gateways(false);
+  EXPECT_TRUE(resolver_->gateways().empty());
+}
+
 TEST_F(NextHops, ResolveAnIpv4BackendBehindAnIpv6Gateway) {
   run("ip route add 198.51.100.0/24 via inet6 2001:db8::1 dev ps0");
   resolver_->set_targets({ip("198.51.100.7")});

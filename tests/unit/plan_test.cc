@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -333,6 +334,30 @@ TEST_F(Planning, ARemovedServiceIsGoneAtOnceButItsIdWaitsForItsFlows) {
   input_.busy_services.clear();
   input_.config.services.push_back(service("dns", "203.0.113.9:53", {}));
   EXPECT_EQ(apply().service_ids.at("dns"), leaving);
+}
+
+TEST_F(Planning, TellsWhichServiceABackendOfModeDnatAnswersFor) {
+  input_.own_addresses = {ip("2001:db8::254"), ip("10.0.0.254")};
+  input_.gateways = {{Family::kIpv4, {2, {{2, 0, 0, 0, 0, 1}}}}};
+  const auto answers_for = [&](const char* backend) {
+    return plan().delta.next.backends.at(id(backend)).answers_for;
+  };
+  EXPECT_EQ(answers_for("10.0.0.1:3000"), 0);
+  EXPECT_THAT(plan().delta.next.settings.own_addresses, IsEmpty());
+  web().mode = Mode::kDnat;
+  EXPECT_EQ(answers_for("10.0.0.1:3000"), plan().service_ids.at("web"));
+  EXPECT_THAT(plan().delta.next.settings.own_addresses,
+              ElementsAre(ip("10.0.0.254"), ip("2001:db8::254")));
+  EXPECT_EQ(plan().delta.next.settings.gateways, input_.gateways);
+
+  web().backends[0].drain = true;  // whom it has may go on
+  EXPECT_EQ(answers_for("10.0.0.1:3000"), plan().service_ids.at("web"));
+  ServiceConfig other = service("api", "203.0.113.9:80", {"10.0.0.1:3000"});
+  other.mode = Mode::kDnat;
+  input_.config.services.push_back(other);
+  EXPECT_TRUE(plan().delta.next.backends.at(id("10.0.0.1:3000")).is_shared);
+  EXPECT_FALSE(plan().delta.next.backends.at(id("10.0.0.1:3001")).is_shared);
+  EXPECT_EQ(answers_for("10.0.0.1:3000"), plan().service_ids.at("web"));
 }
 
 TEST_F(Planning, NamesTheKeyToRaiseWhenBackendsFindNoRoom) {

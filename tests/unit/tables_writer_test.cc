@@ -31,6 +31,9 @@ class TableWriting : public ::testing::Test {
                                      *IpAddress::parse("2001:db8::fe")};
     state.settings.tunnel_sources = {*IpPrefix::parse("198.51.100.0/22"),
                                      *IpPrefix::parse("2001:db8:99::/60")};
+    state.settings.own_addresses = {*IpAddress::parse("10.0.0.254"),
+                                    *IpAddress::parse("2001:db8::fe")};
+    state.settings.gateways = {{Family::kIpv6, {kInterfaces[0].index, {{2, 0, 0, 0, 0xcc, 0xdd}}}}};
     state.settings.snat_port_first = 20000;
     state.settings.snat_port_last = 32767;
     state.settings.tcp_half_open_timeout = seconds(10);
@@ -48,7 +51,8 @@ class TableWriting : public ::testing::Test {
                          false,
                          true};
     const NextHop hop{3, {{2, 0, 0, 0, 0, 0xfe}}, {{2, 0, 0, 0, 0xaa, 0xbb}}, 9000};
-    state.backends[1] = {Protocol::kTcp, *Endpoint::parse("10.0.0.1:3000"), hop, false};
+    state.services[3] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:81"), 32, 3, Mode::kDnat};
+    state.backends[1] = {Protocol::kTcp, *Endpoint::parse("10.0.0.1:3000"), hop, false, 3, true};
     state.backends[5] = {Protocol::kUdp, *Endpoint::parse("10.0.0.1:3000"), std::nullopt, false};
     state.backends[31] = {Protocol::kTcp, *Endpoint::parse("[2001:db8::1]:65535"), hop, true};
     return state;
@@ -80,6 +84,8 @@ TEST_F(TableWriting, IsReadBackAsItWasApplied) {
   EXPECT_EQ(read.settings.hash_key, applied.settings.hash_key);
   EXPECT_EQ(read.settings.snat_addresses, applied.settings.snat_addresses);
   EXPECT_EQ(read.settings.tunnel_sources, applied.settings.tunnel_sources);
+  EXPECT_EQ(read.settings.own_addresses, applied.settings.own_addresses);
+  EXPECT_EQ(read.settings.gateways, applied.settings.gateways);
   EXPECT_EQ(read.settings.snat_port_first, applied.settings.snat_port_first);
   EXPECT_EQ(read.settings.snat_port_last, applied.settings.snat_port_last);
 
@@ -169,6 +175,8 @@ TEST_F(TableWriting, OfWhatDoesNotFitChangesNothing) {
   for (int i = 0; i < PS_MAX_SNAT_ADDRESSES + 1; i++) {
     delta.next.settings.snat_addresses.push_back(*IpAddress::parse(fmt::format("10.0.1.{}", i)));
   }
+  expect_refused(delta);
+  std::swap(delta.next.settings.snat_addresses, delta.next.settings.own_addresses);
   expect_refused(delta);
 }
 
