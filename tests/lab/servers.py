@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instances on the hosts: for each one nginx (its own process tree) and a UDP echo server.
 
-nginx answers `/` with the instance's name, `/healthz` with 200, and `/big?rate=500k` with a
-download of 10 MB at that many bytes a second.
+nginx answers `/` with the instance's name, `/client` with who asks, `/healthz` with 200, and
+`/big?rate=500k` with a download of 10 MB at that many bytes a second.
 """
 
 import os
@@ -36,6 +36,7 @@ http {{
     default_type text/plain;
     add_header X-Instance {name} always;
     location = / {{ return 200 "{name}\\n"; }}
+    location = /client {{ return 200 "$remote_addr\n"; }}
     location = /healthz {{ return 200 "ok\\n"; }}
     location = /big {{ alias {big_file}; limit_rate $arg_rate; }}
   }}

@@ -42,12 +42,20 @@ def test_a_download_of_10_mb_arrives_whole(mode, family):
     assert sums == {hashlib.sha256(servers.big_content()).hexdigest()}, (mode, seen)
 
 
-def test_answers_come_through_the_appliance_in_mode_nat_only(mode):
+@both_families
+def test_an_instance_sees_its_client_but_in_mode_nat(mode, family):
+    client = world.CLIENTS[family][6]
+    url = f"http://{world.endpoint(world.VIPS[family], world.HTTP_PORT)}/client"
+    said = netns.run("client", "curl", "-sSgf", "-m", "20", "--interface", client, url)
+    assert said.stdout.strip() == (world.APPLIANCE[family] if mode == "nat" else client)
+
+
+def test_answers_come_through_the_appliance_in_modes_nat_and_dnat(mode):
     clients.send("http", world.CLIENTS[4][:10])
     web = next(entry for entry in appliance.status()["services"] if entry["name"] == "web")
     assert web["mode"] == mode
     assert web["counters"]["packets_to_backend"] > 0
-    assert (web["counters"]["packets_to_client"] == 0) == (mode != "nat")
+    assert (web["counters"]["packets_to_client"] > 0) == (mode in ("nat", "dnat"))
 
 
 def test_a_failed_instance_loses_its_clients_only_and_gets_them_back(mode):

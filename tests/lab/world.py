@@ -4,8 +4,9 @@
 All nodes hang on one Linux bridge, which has a namespace of its own. Three subnets share that
 wire, and routes say who sees whom: the client knows only the way to the VIPs, through the
 appliance, so what it sends goes there; in mode nat the hosts know only their own subnet, so they
-answer the appliance, in the others they have the VIPs too and know the way to the clients. Behind
-the client node, which routes, sits one client more, on a narrower path. Nothing here acts.
+answer the appliance, in dnat it is their gateway, in the others they have the VIPs too and know
+the way to the clients. Behind the client node, which routes, sits one client more, on a narrower
+path. Nothing here acts.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ BUILD = ROOT / "build"
 PENSTOCK = BUILD / "controlplane" / "penstock"
 PASS_PROGRAM = BUILD / "tests" / "lab" / "pass.bpf.o"
 CONFIG = ROOT / "configs" / "lab.toml"
+DNAT_CONFIG = ROOT / "configs" / "lab-dnat.toml"
 DSR_CONFIG = ROOT / "configs" / "lab-dsr.toml"
 TUNNEL_CONFIG = ROOT / "configs" / "lab-tunnel.toml"
 
@@ -71,6 +73,13 @@ NODES = (
     Node("host1", "02:00:00:00:00:01", addresses=("10.0.0.1/24", "2001:db8:10::1/64")),
     Node("host2", "02:00:00:00:00:02", addresses=("10.0.0.2/24", "2001:db8:10::2/64")),
 )
+# In IPv4 the appliance has a default route, by which answers go back to clients in mode dnat; in
+# IPv6 it has none, and knows its clients by their packets.
+NODES_BEHIND_THE_APPLIANCE = (
+    CLIENT,
+    replace(NODES[1], routes=(*TO_CLIENTS, f"default via {CLIENTS[4][0]} dev eth0 onlink")),
+    *(replace(host, routes=tuple(f"default via {gateway} dev eth0"
+                                 for gateway in APPLIANCE.values())) for host in NODES[2:]))
 NODES_THAT_ANSWER_DIRECTLY = NODES[:2] + tuple(
     replace(host, routes=TO_CLIENTS, own_vips=tuple(VIPS.values())) for host in NODES[2:])
 BRIDGE = "bridge"  # the fifth namespace: br0, with a port named after each node
@@ -125,6 +134,7 @@ class World:
 
 WORLDS = {w.mode: w for w in (
     World("nat", CONFIG, NODES, INSTANCES),
+    World("dnat", DNAT_CONFIG, NODES_BEHIND_THE_APPLIANCE, INSTANCES),
     World("dsr", DSR_CONFIG, NODES_THAT_ANSWER_DIRECTLY, DIRECT_INSTANCES),
     World("tunnel", TUNNEL_CONFIG, NODES_THAT_ANSWER_DIRECTLY, DIRECT_INSTANCES,
           tunnel_sources=("198.51.100.0/24", "2001:db8:99::/64")),
