@@ -81,7 +81,7 @@ static __attribute__((always_inline)) int walk(struct xdp_md* ctx, int family) {
       .worker = bpf_get_smp_processor_id(),
       .now_ticks = now_ticks() + leap_ticks(state),
   };
-  const struct ps_verdict verdict = ps_walk(&tables, &frame);
+  const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family, PS_WHOLE);
   state->transmitted += verdict.action == PS_TRANSMIT;
   // The next run gets the frame where this one left it.
   const __u8* begin = (const __u8*)(long)ctx->data;

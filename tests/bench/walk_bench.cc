@@ -35,7 +35,11 @@ const MacAddress kPeerMac{{2, 0, 0, 0, 0, 2}};
 
 // A service a mode, each at a port of its own.
 constexpr std::pair<uint16_t, Mode> kPorts[] = {
-    {80, Mode::kNat}, {81, Mode::kDsr}, {82, Mode::kTunnel}};
+    {80, Mode::kNat}, {81, Mode::kDsr}, {82, Mode::kTunnel}, {83, Mode::kDnat}};
+
+constexpr ServiceId service_of(Mode mode) {
+  return static_cast<ServiceId>(static_cast<int>(mode) + 1);
+}
 
 struct Tuple {  // struct bench_tuple
   ps_address source;
@@ -87,6 +91,7 @@ struct Bench {
   double median_of_new_flows(int walk);
   void fill(uint32_t first, uint32_t count, uint8_t flags, uint16_t port = 80);
   void collect_answers();
+  void fill_dnat_answers();
 };
 
 IpAddress vip(Family family) {
@@ -128,6 +133,7 @@ void Bench::configure(bool with_flowless) {
                              family == Family::kIpv4 ? "10.0.0.254" : "2001:db8:10::254")},
                          .tunnel_sources = {*IpPrefix::parse(
                              family == Family::kIpv4 ? "198.51.100.0/24" : "2001:db8:99::/64")},
+                         .gateways = {{family, {1, kPeerMac}}},
                          .snat_port_first = 20000,
                          .snat_port_last = 60000,
                          .tcp_half_open_timeout = std::chrono::hours(1),
@@ -138,10 +144,9 @@ void Bench::configure(bool with_flowless) {
   const uint8_t bits = family == Family::kIpv4 ? 32 : 128;
   for (const auto& [port, mode] : kPorts) {
     if (mode != Mode::kNat && !with_flowless) continue;
-    const auto id = static_cast<ServiceId>(mode) + 1;
-    const LookupTableId place = own_lookup_table(static_cast<ServiceId>(id), 0);
-    delta.next.services[static_cast<ServiceId>(id)] = {
-        Protocol::kTcp, {vip(family), port}, bits, place, mode, mode == Mode::kNat};
+    const LookupTableId place = own_lookup_table(service_of(mode), 0);
+    delta.next.services[service_of(mode)] = {Protocol::kTcp, {vip(family), port}, bits, place,
+                                             mode,           mode == Mode::kNat};
     LookupTable& slots = delta.lookup_tables[place];
     for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
       slots.push_back(static_cast<BackendId>(slot % kBackends + 1));
@@ -151,7 +156,11 @@ void Bench::configure(bool with_flowless) {
     IpAddress address = *IpAddress::parse(family == Family::kIpv4 ? "10.1.0.0" : "2001:db8:10::");
     address.bytes[address.is_ipv4() ? 3 : 15] = static_cast<uint8_t>(id);
     delta.next.backends[static_cast<BackendId>(id)] = {
-        Protocol::kTcp, {address, 3000}, NextHop{1, kOurMac, kPeerMac}, false};
+        Protocol::kTcp,
+        {address, 3000},
+        NextHop{1, kOurMac, kPeerMac},
+        false,
+        with_flowless ? service_of(Mode::kDnat) : ServiceId{0}};
   }
   TableWriter writer(tables->tables(), [] { return Result<void>{}; });
   or_die(writer.apply(delta, {LocalInterface{1, kOurMac}}));
@@ -193,6 +202,22 @@ void Bench::collect_answers() {
   }
   std::shuffle(tuples, tuples + count, std::mt19937(2));
   *state = {0, count, 0, kFrameBytes, 0};
+}
+
+// What the backends send back to the clients of mode dnat.
+void Bench::fill_dnat_answers() {
+  const ps_tables& all = tables->tables();
+  const uint32_t generation = all.control->generation;
+  const ps_service& service = *ps_service_at(&all, generation, service_of(Mode::kDnat));
+  for (uint32_t i = 0; i < live_flows; i++) {
+    const Tuple request = client(i, PS_TCP_ACK);
+    const uint64_t hash = ps_client_hash(ps_settings_at(&all, generation), static_cast<int>(family),
+                                         &service, &request.source, request.source_port);
+    const ps_backend& backend = *ps_backend_at(&all, generation, ps_look_up(&all, &service, hash));
+    tuples[i] = {backend.address, request.source, backend.port, request.source_port, PS_TCP_ACK};
+  }
+  std::shuffle(tuples, tuples + live_flows, std::mt19937(3));
+  *state = {0, live_flows, 0, kFrameBytes, 0};
 }
 
 std::array<uint8_t, kFrameBytes> packet(Family family) {
@@ -311,6 +336,8 @@ void measure(Family family, uint32_t flows) {
     print(bench, to_string(mode).c_str(), bench.median(walk, packets), floor(),
           uint64_t{packets} * kRepeats);
   }
+  bench.fill_dnat_answers();
+  print(bench, "dnat, back", bench.median(walk, packets), floor(), uint64_t{packets} * kRepeats);
   bench.configure(false);
 
   const int chase = bpf_program__fd(family == Family::kIpv4 ? programs.chase4 : programs.chase6);

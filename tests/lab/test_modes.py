@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from . import appliance, clients, lifecycle, netns, servers, world
+from . import appliance, clients, lifecycle, load, netns, servers, world
 
 REQUESTS = 5
 
@@ -70,6 +70,15 @@ def test_a_failed_instance_loses_its_clients_only_and_gets_them_back(mode):
     servers.start([victim])
     appliance.wait_health(victim.name, "up")
     assert clients.homes(clients.send("http", some)) == before
+
+
+@both_families
+def test_a_load_of_requests_breaks_nothing(mode, family):
+    """Kept connections, then a new one a request."""
+    for options in ((), ("-H", "Connection: close")):
+        output, _ = load.start_wrk(family, 2, *options).communicate(timeout=60)
+        load.assert_all_answered(output)
+        print(f"mode {mode}, IPv{family}: {load.requests_of(output) // 2} requests/s")
 
 
 @both_families
