@@ -16,8 +16,8 @@ namespace penstock {
 namespace {
 
 static_assert(kContested == PS_CONTESTED && kMaxEarlierTables == PS_EARLIER_TABLES);
-static_assert(kMaxOwnAddresses == PS_MAX_OWN_ADDRESSES &&
-              kMaxOwnAddresses == PS_MAX_SNAT_ADDRESSES);
+static_assert(kMaxOwnAddresses == PS_MAX_OWN_ADDRESSES);
+static_assert(kMaxOwnAddresses == PS_MAX_SNAT_ADDRESSES);
 static_assert(own_lookup_table(1, 0) == PS_FIRST_AFFINITY_TABLE(1));
 
 using std::chrono::milliseconds;
