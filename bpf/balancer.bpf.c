@@ -3,11 +3,20 @@
 #include "bpf/tables.bpf.h"
 #include "dataplane/core/walk.h"
 
+// Of few frames, so the verifier checks it once, by itself.
+PS_CALL int leave(struct xdp_md *ctx, int action, __u32 tags) {
+  const struct ps_tables tables = {};
+  const struct ps_frame frame = ps_frame_of(ctx);
+  return ps_leave(&tables, &frame, (enum ps_action)action, tags);
+}
+
 static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_kind kind) {
   const struct ps_tables tables = {};
   const struct ps_frame frame = ps_frame_of(ctx);
   const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family, kind);
-  switch (verdict.action) {
+  int action = verdict.action;
+  if (!PS_LIKELY(ps_is_untagged(&verdict))) action = leave(ctx, action, verdict.tags);
+  switch (action) {
     case PS_TRANSMIT:
       if (verdict.interface_index == ctx->ingress_ifindex) return XDP_TX;
       return (int)bpf_redirect(verdict.interface_index, 0);
@@ -30,15 +39,26 @@ WALK(walk6_icmp, PS_IPV6, PS_ICMP)
 WALK(walk6_first, PS_IPV6, PS_FIRST_FRAGMENT)
 WALK(walk6_later, PS_IPV6, PS_LATER_FRAGMENT)
 
-#define IPV6 PS_KINDS  // from there on
+// Takes the tags out and begins anew.
+SEC("xdp.frags")
+int tagged(struct xdp_md *ctx);
 
-// By enum ps_kind, IPv4 first. Whole IPv4 packets are walked by penstock_balancer itself.
+// Whole IPv4 packets are walked by it itself.
+SEC("xdp.frags")
+int penstock_balancer(struct xdp_md *ctx);
+
+#define BEGIN PS_WHOLE
+#define IPV6 PS_KINDS  // from there on
+#define TAGGED (2 * PS_KINDS)
+
+// By enum ps_kind, IPv4 first.
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-  __uint(max_entries, 2 * PS_KINDS);
+  __uint(max_entries, TAGGED + 1);
   __uint(key_size, sizeof(__u32));
   __array(values, int(void *));
 } programs SEC(".maps") = {.values = {
+                               [BEGIN] = (void *)&penstock_balancer,
                                [PS_ICMP] = (void *)&walk4_icmp,
                                [PS_FIRST_FRAGMENT] = (void *)&walk4_first,
                                [PS_LATER_FRAGMENT] = (void *)&walk4_later,
@@ -46,9 +66,17 @@ struct {
                                [IPV6 + PS_ICMP] = (void *)&walk6_icmp,
                                [IPV6 + PS_FIRST_FRAGMENT] = (void *)&walk6_first,
                                [IPV6 + PS_LATER_FRAGMENT] = (void *)&walk6_later,
+                               [TAGGED] = (void *)&tagged,
                            }};
 
-SEC("xdp.frags")
+int tagged(struct xdp_md *ctx) {
+  const struct ps_tables tables = {};
+  struct ps_frame frame = ps_frame_of(ctx);
+  if (!ps_take_tags(&tables, &frame)) return XDP_PASS;
+  bpf_tail_call(ctx, &programs, BEGIN);
+  return leave(ctx, PS_PASS, 0) == PS_PASS ? XDP_PASS : XDP_DROP;
+}
+
 int penstock_balancer(struct xdp_md *ctx) {
   const struct ps_frame frame = ps_frame_of(ctx);
   switch (ps_frame_family(&frame)) {
@@ -58,7 +86,9 @@ int penstock_balancer(struct xdp_md *ctx) {
       bpf_tail_call(ctx, &programs, kind);
       break;
     }
-    case PS_IPV6: bpf_tail_call(ctx, &programs, IPV6 + ps_frame_kind(&frame, PS_IPV6));
+    case PS_IPV6: bpf_tail_call(ctx, &programs, IPV6 + ps_frame_kind(&frame, PS_IPV6)); break;
+    default:
+      if (ps_frame_is_tagged(&frame)) bpf_tail_call(ctx, &programs, TAGGED);
   }
   return XDP_PASS;
 }

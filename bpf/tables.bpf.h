@@ -21,6 +21,7 @@
 
 PS_TABLE(control, struct ps_control);
 PS_TABLE(settings, struct ps_settings);
+PS_TABLE(arrivals, struct ps_arrival);
 PS_TABLE(service_index, __u64);  // four 16-bit ids an element: array elements are 8 bytes apart
 PS_TABLE(services, struct ps_service);
 PS_TABLE(backend_index, __u64);
@@ -106,6 +107,10 @@ PS_INLINE struct ps_control *ps_control_at(const struct ps_tables *tables) {
 
 PS_INLINE struct ps_settings *ps_settings_at(const struct ps_tables *tables, __u32 generation) {
   return PS_ELEMENT(settings, generation);
+}
+
+PS_INLINE struct ps_arrival *ps_arrival_at(const struct ps_tables *tables, __u32 worker) {
+  return PS_ELEMENT(arrivals, worker);
 }
 
 PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables) {

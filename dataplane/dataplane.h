@@ -20,6 +20,7 @@
 #include "dataplane/address.h"
 #include "dataplane/mode.h"
 #include "dataplane/result.h"
+#include "dataplane/vlan.h"
 
 namespace penstock {
 
@@ -52,17 +53,19 @@ constexpr uint32_t kMaxOwnAddresses = 16;  // of a family; PS_MAX_OWN_ADDRESSES,
 
 // How a frame reaches a backend: out of which interface, with which MAC addresses.
 struct NextHop {
-  uint32_t interface_index = 0;
+  uint32_t interface_index = 0;  // for a VLAN that of the device underneath
   MacAddress source;
   MacAddress destination;
   uint16_t mtu = 0;  // in bytes of an IP packet; 0: not known
+  VlanTags tags;
   bool operator==(const NextHop&) const = default;
 };
 
 // Where a default route leads.
 struct Gateway {
-  uint32_t interface_index = 0;
+  uint32_t interface_index = 0;  // and tags: as in NextHop
   MacAddress mac;
+  VlanTags tags;
   bool operator==(const Gateway&) const = default;
 };
 
@@ -185,6 +188,7 @@ struct InterfaceStatus {
   std::string name;
   std::string attach_mode;  // "native", "generic"
   std::string degraded;     // why it is not native; empty: it is
+  std::string device;       // that the program is attached to: itself, or what a VLAN is on
 };
 
 struct DataplaneStatus {

@@ -12,6 +12,7 @@ struct ps_tables;
 
 PS_INLINE struct ps_control *ps_control_at(const struct ps_tables *tables);
 PS_INLINE struct ps_settings *ps_settings_at(const struct ps_tables *tables, __u32 generation);
+PS_INLINE struct ps_arrival *ps_arrival_at(const struct ps_tables *tables, __u32 worker);
 
 // Ids count from 1; `slot` is a place in the index (PS_SERVICE_INDEX_SLOTS of them,
 // PS_BACKEND_INDEX_SLOTS).

@@ -273,10 +273,12 @@ PS_INLINE void ps_translate_error(int family, const struct ps_packet *packet,
   ps_set_macs(packet->ethernet, next->ethernet);
 }
 
-// Rewrites the error in place; answers the index of the interface that it leaves by.
-PS_INLINE __u32 ps_send_error(int family, int mode, int to_backend, const struct ps_packet *packet,
-                              const struct ps_quoted *quoted, const struct ps_route *route) {
+// Rewrites the error in place; answers where it leaves.
+PS_INLINE struct ps_exit ps_send_error(int family, int mode, int to_backend,
+                                       const struct ps_packet *packet,
+                                       const struct ps_quoted *quoted,
+                                       const struct ps_route *route) {
   const struct ps_destination next = ps_towards(family, mode, to_backend, route);
   ps_translate_error(family, packet, quoted, &next);
-  return next.interface_index;
+  return next.exit;
 }

@@ -18,6 +18,7 @@ struct ps_route {
   __u32 generation;
   __u32 snat;        // to the client: place in settings->snat
   __u32 interface;   // place in settings->interfaces where the packet came in
+  __u32 tags;        // that were taken out of its frame
   __u16 service_id;  // 0: not known
   __u16 backend_id;
   __u8 is_new;
@@ -35,22 +36,30 @@ PS_INLINE int ps_find_interface(const struct ps_frame *frame, const struct ps_et
   for (__u32 i = 0; i < PS_MAX_INTERFACES; i++) {
     const struct ps_interface *interface = &route->settings->interfaces[i];
     if (interface->index == 0) return 0;
-    if (interface->index != frame->interface_index) continue;
+    if (interface->index != frame->interface_index || interface->tags != route->tags) continue;
     route->interface = i;
     return interface->mac == ps_load_mac(ethernet->destination);
   }
   return 0;
 }
 
+// Of the generation that packets go by.
+PS_INLINE const struct ps_settings *ps_settings_now(const struct ps_tables *tables,
+                                                    __u32 *generation) {
+  const struct ps_control *control = ps_control_at(tables);
+  if (!control) return 0;
+  *generation = *(const volatile __u32 *)&control->generation & 1;
+  return ps_settings_at(tables, *generation);
+}
+
 // Which generation of the tables the frame goes by, and where it came in.
 PS_MUST_USE PS_INLINE enum ps_reason ps_arrive(const struct ps_tables *tables,
                                                const struct ps_frame *frame,
                                                struct ps_route *route) {
-  const struct ps_control *control = ps_control_at(tables);
-  if (!control) return PS_REASON_tables_unreadable;
-  route->generation = *(const volatile __u32 *)&control->generation & 1;
-  route->settings = ps_settings_at(tables, route->generation);
-  if (!route->settings) return PS_REASON_tables_unreadable;
+  const struct ps_arrival *arrival = ps_arrival_at(tables, frame->worker);
+  route->settings = ps_settings_now(tables, &route->generation);
+  if (!route->settings || !arrival) return PS_REASON_tables_unreadable;
+  route->tags = arrival->tags;
   struct ps_cursor cursor = {frame->data, frame->end};
   const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
   if (!ethernet || !ps_find_interface(frame, ethernet, route)) return PS_REASON_not_ours;

@@ -23,6 +23,9 @@ struct ps_frame {
 // only for a packet that is longer than what can be read.
 PS_INLINE __u32 ps_frame_length(const struct ps_frame *frame);
 
+// Where the frame is now, which another copy of `frame` may have moved. Defined by each driver.
+PS_INLINE void ps_frame_moved(struct ps_frame *frame);
+
 // Makes room for `bytes` before the frame, or with less than 0 takes them away, and moves its
 // `data`. 0: there is none. All pointers into the frame are void then. Defined by each driver.
 PS_MUST_USE PS_INLINE int ps_frame_extend(struct ps_frame *frame, __s32 bytes);

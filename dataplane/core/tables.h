@@ -45,12 +45,24 @@ struct ps_control {
 };
 PS_SIZE_IS(struct ps_control, 64);
 
+// VLAN tags as a number: bits 0 to 11 the outer tag's VLAN, bit 15 whether it is 802.1ad's, 16 to
+// 31 the same of the inner tag. 0: no tags.
+#define PS_TAG_IS_SERVICE 0x8000u
+
 struct ps_interface {
   __u64 mac;    // ps_load_mac
-  __u32 index;  // the kernel's; 0: no entry
-  __u32 reserved;
+  __u32 index;  // the kernel's, for a VLAN that of the device underneath; 0: no entry
+  __u32 tags;
 };
 PS_SIZE_IS(struct ps_interface, 16);
+
+// What was taken out of the frame that a worker has in hand. A cache line.
+struct ps_arrival {
+  __u32 tags;     // 0: nothing
+  __u32 wire[2];  // the tags as they stood in the frame; the second may be 0
+  __u32 reserved[13];
+};
+PS_SIZE_IS(struct ps_arrival, 64);
 
 // States of a flow. A claimed entry is being written and matches nothing yet.
 enum ps_flow_state {
@@ -124,9 +136,10 @@ struct ps_backend {
   __u16 mtu;              // of the way to it, in bytes of an IP packet; 0: not known
   __u32 interface_index;  // where its frames leave
   __u32 ethernet[3];      // prepared: destination and source MAC, as they stand in memory
+  __u32 tags;             // of its frames there
   __u16 answers_for;      // the first service in mode dnat that it is of; 0: none
   __u8 is_shared;         // it is of several: a flow's entry says which (dnat.h)
-  __u8 reserved[21];
+  __u8 reserved[17];
 };
 PS_SIZE_IS(struct ps_backend, 64);
 

@@ -16,15 +16,26 @@ PS_INLINE struct ps_be16 ps_ipv4_checksum(const struct ps_ipv4 *ip) {
                     ip->destination.raw);
 }
 
-// Where a packet is sent on: its new addresses, ports and MACs, and the interface it leaves by.
+// Where a frame leaves: the interface, and the VLAN tags there (ps_interface.tags).
+struct ps_exit {
+  __u32 interface_index;
+  __u32 tags;
+};
+
+// Where a packet is sent on: its new addresses, ports and MACs, and the way out.
 struct ps_destination {
   const struct ps_address *from;  // nothing: the packet's own address and port stay
   const struct ps_address *to;    // likewise
   struct ps_be16 from_port;
   struct ps_be16 to_port;
   __u32 ethernet[3];  // destination and source MAC, as they stand in memory
-  __u32 interface_index;
+  struct ps_exit exit;
 };
+
+PS_INLINE struct ps_exit ps_exit_to(const struct ps_backend *backend) {
+  const struct ps_exit exit = {backend->interface_index, backend->tags};
+  return exit;
+}
 
 PS_INLINE void ps_towards_backend(int family, int mode, const struct ps_route *route,
                                   struct ps_destination *next) {
@@ -35,7 +46,7 @@ PS_INLINE void ps_towards_backend(int family, int mode, const struct ps_route *r
   next->to = &route->backend->address;
   next->to_port = route->backend->port;
   for (int i = 0; i < 3; i++) next->ethernet[i] = route->backend->ethernet[i];
-  next->interface_index = route->backend->interface_index;
+  next->exit = ps_exit_to(route->backend);
 }
 
 // A flow may outlive the configuration that its source address was in: then its place is empty.
@@ -58,7 +69,8 @@ PS_INLINE void ps_towards_client(int family, int mode, const struct ps_route *ro
   next->ethernet[0] = (__u32)hop;
   next->ethernet[1] = (__u32)(hop >> 32 & 0xffff) | (__u32)(out->mac << 16);
   next->ethernet[2] = (__u32)(out->mac >> 16);
-  next->interface_index = out->index;
+  next->exit.interface_index = out->index;
+  next->exit.tags = out->tags;
 }
 
 // Mode nat or dnat.
@@ -134,10 +146,11 @@ PS_INLINE void ps_hand_over(int family, const struct ps_packet *packet,
   ps_set_macs(packet->ethernet, route->backend->ethernet);
 }
 
-// Rewrites the packet in place; answers the index of the interface that it leaves by.
-PS_INLINE __u32 ps_translate(int family, int mode, int to_backend, const struct ps_packet *packet,
-                             const struct ps_route *route) {
+// Rewrites the packet in place; answers where it leaves.
+PS_INLINE struct ps_exit ps_translate(int family, int mode, int to_backend,
+                                      const struct ps_packet *packet,
+                                      const struct ps_route *route) {
   const struct ps_destination next = ps_towards(family, mode, to_backend, route);
   ps_send_on(family, packet, &next);
-  return next.interface_index;
+  return next.exit;
 }

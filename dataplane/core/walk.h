@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
 //
-//   ps_frame_family, ps_frame_kind -> ps_arrive -> ps_parse -> ps_track_client or
-//   ps_track_answer -> ps_send -> ps_count -> verdict
+//   ps_take_tags -> ps_frame_family, ps_frame_kind -> ps_arrive -> ps_parse -> ps_track_client or
+//   ps_track_answer -> ps_send -> ps_count -> verdict -> ps_leave
 //
 // Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_send its
 // bytes are untouched.
@@ -12,6 +12,7 @@
 #include "dataplane/core/icmp_error.h"
 #include "dataplane/core/icmp_relay.h"
 #include "dataplane/core/track.h"
+#include "dataplane/core/vlan.h"
 
 enum ps_action { PS_PASS, PS_DROP, PS_TRANSMIT };
 
@@ -19,6 +20,8 @@ struct ps_verdict {
   enum ps_action action;
   enum ps_reason reason;
   __u32 interface_index;  // PS_TRANSMIT: where the frame leaves
+  __u32 tags;             // and the VLAN tags that it gets there (ps_leave)
+  __u32 arrived_tags;     // those that were taken out of it
 };
 
 PS_INLINE enum ps_action ps_action_of(enum ps_reason reason) {
@@ -60,10 +63,10 @@ PS_INLINE void ps_count(const struct ps_tables *tables, const struct ps_frame *f
                    packet, route);
 }
 
-// The packet as it leaves, and by which interface.
+// The packet as it leaves, and where.
 PS_MUST_USE PS_INLINE enum ps_reason ps_send(const struct ps_frame *frame, int family,
                                              int to_backend, const struct ps_packet *packet,
-                                             const struct ps_route *route, __u32 *out) {
+                                             const struct ps_route *route, struct ps_exit *out) {
   if (!to_backend || route->mode == PS_NAT) {
     if (to_backend && !ps_has_snat(family, route)) return PS_REASON_no_snat_address;
     *out = ps_translate(family, PS_NAT, to_backend, packet, route);
@@ -73,7 +76,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_send(const struct ps_frame *frame, int f
     *out = ps_translate(family, PS_DNAT, 1, packet, route);
     return PS_REASON_NONE;
   }
-  *out = route->backend->interface_index;
+  *out = ps_exit_to(route->backend);
   if (route->mode == PS_TUNNEL) return ps_encapsulate(frame, family, packet, route);
   ps_hand_over(family, packet, route);
   return PS_REASON_NONE;
@@ -83,7 +86,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_send(const struct ps_frame *frame, int f
 PS_MUST_USE PS_INLINE enum ps_reason ps_forward(const struct ps_tables *tables,
                                                 const struct ps_frame *frame, int family,
                                                 int to_backend, const struct ps_packet *packet,
-                                                struct ps_route *route, __u32 *out) {
+                                                struct ps_route *route, struct ps_exit *out) {
   enum ps_reason reason = to_backend ? ps_track_client(tables, frame, family, packet, route)
                                      : ps_track_answer(tables, frame, family, packet, route);
   if (reason) return reason;
@@ -98,7 +101,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_forward_dnat_answer(const struct ps_tabl
                                                             const struct ps_frame *frame,
                                                             int family,
                                                             const struct ps_packet *packet,
-                                                            struct ps_route *route, __u32 *out) {
+                                                            struct ps_route *route,
+                                                            struct ps_exit *out) {
   const enum ps_reason reason = ps_track_dnat_answer(tables, frame, family, packet, route);
   if (reason) return reason;
   *out = ps_translate(family, PS_DNAT, 0, packet, route);
@@ -110,7 +114,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_forward_dnat_answer(const struct ps_tabl
 PS_MUST_USE PS_INLINE enum ps_reason ps_relay_error(const struct ps_tables *tables,
                                                     const struct ps_frame *frame, int family,
                                                     const struct ps_packet *packet,
-                                                    struct ps_route *route, __u32 *out) {
+                                                    struct ps_route *route, struct ps_exit *out) {
   struct ps_quoted quoted = {};
   enum ps_reason reason = ps_parse_quoted(frame, family, packet, &quoted);
   if (reason) return reason;
@@ -155,7 +159,8 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables
                                                   enum ps_reason reason) {
   struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, route->service_id);
   if (counts) counts->count[reason & (PS_REASON_SLOTS - 1)]++;
-  struct ps_verdict verdict = {ps_action_of(reason), reason, frame->interface_index};
+  struct ps_verdict verdict = {ps_action_of(reason), reason, frame->interface_index, route->tags,
+                               route->tags};
   if (verdict.action == PS_TRANSMIT) {
     const __u32 mtu = route->backend ? ps_tunnel_mtu(route->backend) : 0;
     const struct ps_icmp_error error = ps_error_about(family, reason, mtu);
@@ -169,7 +174,7 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
                                                        enum ps_kind kind) {
   struct ps_packet packet = {};
   struct ps_route route = {};
-  __u32 out = 0;
+  struct ps_exit out = {};
   enum ps_reason reason = ps_arrive(tables, frame, &route);
   if (!reason) {
     reason = ps_parse(frame, family, kind, &packet);
@@ -190,7 +195,8 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
     }
   }
   if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, family, &route, reason);
-  const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out};
+  const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out.interface_index, out.tags,
+                                     route.tags};
   return verdict;
 }
 
@@ -204,13 +210,43 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_any(const struct ps_tables *tabl
   }
 }
 
-// One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.
-PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
-                                                const struct ps_frame *frame) {
+// The verdict of a frame without tags that has none to get needs no more than that.
+PS_INLINE int ps_is_untagged(const struct ps_verdict *verdict) {
+  return !(verdict->tags | verdict->arrived_tags);
+}
+
+// What ends the walk of a frame that has, or is to get, VLAN tags.
+PS_MUST_USE PS_INLINE enum ps_action ps_leave(const struct ps_tables *tables,
+                                              const struct ps_frame *frame, enum ps_action action,
+                                              __u32 tags) {
+  const __u32 wanted = action == PS_TRANSMIT ? tags : 0;
+  if (ps_put_tags(tables, frame, action == PS_PASS, wanted)) return action;
+  struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, 0);
+  if (counts) counts->count[PS_REASON_no_room]++;
+  return PS_DROP;
+}
+
+PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_untagged(const struct ps_tables *tables,
+                                                         const struct ps_frame *frame) {
   switch (ps_frame_family(frame)) {
     case PS_IPV4: return ps_walk_any(tables, frame, PS_IPV4);
     case PS_IPV6: return ps_walk_any(tables, frame, PS_IPV6);
   }
-  const struct ps_verdict not_ip = {PS_PASS, PS_REASON_not_ours, 0};
+  const struct ps_verdict not_ip = {PS_PASS, PS_REASON_not_ours, 0, 0, 0};
   return not_ip;
+}
+
+// One frame, from bytes to verdict. On PS_TRANSMIT its bytes are those to send.
+PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
+                                                const struct ps_frame *frame) {
+  struct ps_frame bare = *frame;
+  if (ps_frame_is_tagged(frame) && !ps_take_tags(tables, &bare)) {
+    const struct ps_verdict not_ours = {PS_PASS, PS_REASON_not_ours, 0, 0, 0};
+    return not_ours;
+  }
+  struct ps_verdict verdict = ps_walk_untagged(tables, &bare);
+  if (!PS_LIKELY(ps_is_untagged(&verdict))) {
+    verdict.action = ps_leave(tables, &bare, verdict.action, verdict.tags);
+  }
+  return verdict;
 }

@@ -5,7 +5,8 @@
 #include <cstring>
 
 #include "dataplane/address.h"
-#include "dataplane/core/types.h"
+#include "dataplane/core/tables.h"
+#include "dataplane/vlan.h"
 
 namespace penstock {
 
@@ -36,6 +37,24 @@ inline MacAddress from_number(uint64_t number) {
   for (size_t i = 0; i < mac.bytes.size(); i++)
     mac.bytes[i] = static_cast<uint8_t>(number >> 8 * i);
   return mac;
+}
+
+// As the tables hold them: ps_interface.tags.
+inline uint32_t tags_number(const VlanTags& tags) {
+  uint32_t number = 0;
+  for (size_t i = 0; i < tags.size() && i < kMaxVlanTags; i++) {
+    const uint32_t tag = tags[i].vlan | (tags[i].is_service ? PS_TAG_IS_SERVICE : 0u);
+    number |= tag << (16 * i);
+  }
+  return number;
+}
+
+inline VlanTags tags_from(uint32_t number) {
+  VlanTags tags;
+  for (; number != 0; number >>= 16) {
+    tags.push_back({static_cast<uint16_t>(number & 0xfff), (number & PS_TAG_IS_SERVICE) != 0});
+  }
+  return tags;
 }
 
 // The first `bits` bits set, in wire order.

@@ -15,6 +15,12 @@ PS_INLINE __u32 ps_frame_length(const struct ps_frame* frame) {
   return (__u32)(frame->end - frame->data);
 }
 
+PS_INLINE void ps_frame_moved(struct ps_frame* frame) {
+  const auto* buffer = static_cast<ps_frame_buffer*>(frame->handle);
+  frame->data = buffer->data;
+  frame->end = buffer->end;
+}
+
 PS_INLINE int ps_frame_extend(struct ps_frame* frame, __s32 bytes) {
   auto* buffer = static_cast<ps_frame_buffer*>(frame->handle);
   if (bytes > buffer->data - buffer->begin || -bytes > buffer->end - buffer->data) return 0;

@@ -40,6 +40,7 @@ std::vector<TableLayout> table_layouts(const TableSizes& sizes, uint32_t workers
   return {
       layout<&ps_tables::control>("control", 1),
       layout<&ps_tables::settings>("settings", PS_GENERATIONS),
+      layout<&ps_tables::arrivals>("arrivals", workers),
       layout<&ps_tables::service_index>("service_index",
                                         PS_GENERATIONS * PS_SERVICE_INDEX_SLOTS(services) / 4),
       layout<&ps_tables::services>("services", PS_GENERATIONS * services),

@@ -12,6 +12,7 @@
 struct ps_tables {
   struct ps_control* control;
   struct ps_settings* settings;            // [generation]
+  struct ps_arrival* arrivals;             // [worker]
   __u64* service_index;                    // [generation][slot / 4], four 16-bit ids each
   struct ps_service* services;             // [generation][max_services]
   __u64* backend_index;                    // [generation][slot / 4], as above
@@ -43,6 +44,10 @@ PS_INLINE struct ps_control* ps_control_at(const struct ps_tables* tables) {
 
 PS_INLINE struct ps_settings* ps_settings_at(const struct ps_tables* tables, __u32 generation) {
   return generation < PS_GENERATIONS ? tables->settings + generation : nullptr;
+}
+
+PS_INLINE struct ps_arrival* ps_arrival_at(const struct ps_tables* tables, __u32 worker) {
+  return worker < tables->workers ? tables->arrivals + worker : nullptr;
 }
 
 PS_INLINE __u32 ps_service_index_size(const struct ps_tables* tables) {

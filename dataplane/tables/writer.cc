@@ -79,8 +79,11 @@ ps_settings to_table(const ForwardingSettings& from,
   for (size_t i = 0; i < count; i++) {
     to.interfaces[i].index = interfaces[i].index;
     to.interfaces[i].mac = mac_number(interfaces[i].mac);
+    to.interfaces[i].tags = tags_number(interfaces[i].tags);
     for (const auto& [family, gateway] : from.gateways) {
-      if (gateway.interface_index != interfaces[i].index) continue;
+      const bool leaves_there = gateway.interface_index == interfaces[i].index &&
+                                gateway.tags == interfaces[i].tags;
+      if (!leaves_there) continue;
       to.gateway[family == Family::kIpv6] = mac_number(gateway.mac) | i << 48;
     }
   }
@@ -169,6 +172,7 @@ ps_backend to_table(const BackendEntry& from) {
     to.resolved = 1;
     to.interface_index = from.next_hop->interface_index;
     to.mtu = from.next_hop->mtu;
+    to.tags = tags_number(from.next_hop->tags);
     auto* macs = reinterpret_cast<uint8_t*>(to.ethernet);
     std::memcpy(macs, from.next_hop->destination.bytes.data(), 6);
     std::memcpy(macs + 6, from.next_hop->source.bytes.data(), 6);
@@ -187,6 +191,7 @@ BackendEntry from_table(const ps_backend& from) {
     to.next_hop.emplace();
     to.next_hop->interface_index = from.interface_index;
     to.next_hop->mtu = from.mtu;
+    to.next_hop->tags = tags_from(from.tags);
     const auto* macs = reinterpret_cast<const uint8_t*>(from.ethernet);
     std::memcpy(to.next_hop->destination.bytes.data(), macs, 6);
     std::memcpy(to.next_hop->source.bytes.data(), macs + 6, 6);

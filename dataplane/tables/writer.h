@@ -12,8 +12,9 @@
 namespace penstock {
 
 struct LocalInterface {
-  uint32_t index = 0;
+  uint32_t index = 0;  // for a VLAN that of the device underneath
   MacAddress mac;
+  VlanTags tags;
 };
 
 class TableWriter {

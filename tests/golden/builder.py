@@ -303,10 +303,11 @@ class Backend:
     resolved: bool = True
     down: bool = False
     mtu: int = 0  # of the way to it; 0: not known
+    tags: tuple = ()  # VLAN tags of frames to it: (VLAN, "802.1Q" or "802.1ad"), outermost first
 
     def to_json(self):
         hop = {"interface": self.interface, "source": self.own_mac, "destination": self.mac,
-               "mtu": self.mtu}
+               "mtu": self.mtu, **({"tags": self.tags} if self.tags else {})}
         return {"id": self.id, "protocol": self.protocol,
                 "address": self.address, "port": self.port,
                 "next_hop": hop if self.resolved else None, "down": self.down}
@@ -352,7 +353,7 @@ class Appliance:
     snat_addresses: tuple
     snat_ports: tuple = (20000, 20000)
     hash_key: tuple = (0x0123456789ABCDEF, 0xFEDCBA9876543210)
-    interfaces: tuple = ((INTERFACE, APPLIANCE),)
+    interfaces: tuple = ((INTERFACE, APPLIANCE),)  # of VLANs with tags, as a backend's
     tunnel_sources: tuple = ()  # prefixes
     own_addresses: tuple = ()
     gateways: tuple = ()  # (family, interface, MAC) of the default routes
@@ -383,7 +384,8 @@ class Appliance:
     def to_json(self):
         return {
             "hash_key": [f"{word:016x}" for word in self.hash_key],
-            "interfaces": [{"index": index, "mac": mac} for index, mac in self.interfaces],
+            "interfaces": [{"index": index, "mac": mac, **({"tags": tags[0]} if tags else {})}
+                           for index, mac, *tags in self.interfaces],
             "snat_addresses": list(self.snat_addresses),
             "tunnel_sources": list(self.tunnel_sources),
             "own_addresses": list(self.own_addresses),

@@ -13,6 +13,7 @@ import fragment_cases
 import hostile_cases
 import icmp_cases
 import stateless_cases
+import vlan_cases
 
 
 def write(cases, out):
@@ -31,5 +32,5 @@ def write(cases, out):
 
 if __name__ == "__main__":
     MODULES = (dnat_cases, forwarding_cases, fragment_cases, hostile_cases, icmp_cases,
-               stateless_cases)
+               stateless_cases, vlan_cases)
     write([case.to_json() for module in MODULES for case in module.cases()], sys.stdout)

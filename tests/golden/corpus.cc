@@ -25,6 +25,17 @@ IpAddress address(const json::value& value) {
   return IpAddress::parse(text(value)).value();
 }
 
+// [[100, "802.1ad"], [200, "802.1Q"]]; nothing there: none.
+VlanTags tags(const json::value& holder) {
+  VlanTags result;
+  if (const json::value* list = holder.as_object().if_contains("tags")) {
+    for (const json::value& tag : list->as_array()) {
+      result.push_back({number<uint16_t>(tag.at(0)), text(tag.at(1)) == "802.1ad"});
+    }
+  }
+  return result;
+}
+
 MacAddress mac(const json::value& value) {
   std::string digits = text(value);
   std::erase(digits, ':');
@@ -88,7 +99,7 @@ BackendEntry backend(const json::object& from) {
   to.is_shared = dnat.size() > 1;
   if (const json::value& hop = from.at("next_hop"); !hop.is_null()) {
     to.next_hop = {number<uint32_t>(hop.at("interface")), mac(hop.at("source")),
-                   mac(hop.at("destination")), number<uint16_t>(hop.at("mtu"))};
+                   mac(hop.at("destination")), number<uint16_t>(hop.at("mtu")), tags(hop)};
   }
   return to;
 }
@@ -104,7 +115,8 @@ Configuration configuration(const json::object& from) {
   Configuration to;
   to.state.settings = settings(from);
   for (const json::value& interface : from.at("interfaces").as_array()) {
-    to.interfaces.push_back({number<uint32_t>(interface.at("index")), mac(interface.at("mac"))});
+    to.interfaces.push_back(
+        {number<uint32_t>(interface.at("index")), mac(interface.at("mac")), tags(interface)});
   }
   for (const json::value& value : from.at("services").as_array()) {
     const json::object& service = value.as_object();

@@ -83,6 +83,12 @@ std::string to_hex(const Bytes& bytes) {
   return hex;
 }
 
+bool is_tagged(const Bytes& frame) {
+  if (frame.size() < 14) return false;
+  const int type = frame[12] << 8 | frame[13];
+  return type == 0x8100 || type == 0x88a8;
+}
+
 Endpoint endpoint_of(const Bytes& frame, Side side) {
   const Places at = places(frame);
   Endpoint endpoint;

@@ -18,6 +18,8 @@ using Bytes = std::vector<uint8_t>;
 Bytes from_hex(std::string_view hex);
 std::string to_hex(const Bytes& bytes);
 
+bool is_tagged(const Bytes& frame);  // with a VLAN tag
+
 enum class Side : uint8_t { kSource, kDestination };
 
 // Of an untagged TCP or UDP packet without IPv6 extension headers.
