@@ -19,6 +19,7 @@
 #include "controlplane/control/daemon.h"
 #include "controlplane/control/server.h"
 #include "controlplane/netlink/offload_reader.h"
+#include "controlplane/netlink/stacks.h"
 #include "dataplane/xdp/xdp_dataplane.h"
 
 namespace penstock {
@@ -57,8 +58,10 @@ Result<void> check_privileges() {
 
 Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
   const DataplaneConfig& dataplane = config.dataplane;
+  auto stacks = read_stacks(dataplane.interfaces);
+  if (!stacks) return tl::unexpected(stacks.error());
   return open_xdp_dataplane(
-      {dataplane.interfaces,
+      {std::move(*stacks),
        dataplane.pin_path,
        {dataplane.flow_table_entries, dataplane.max_services, dataplane.max_backends,
         dataplane.affinity_tables, dataplane.affinity_entries}});
@@ -74,8 +77,10 @@ void log_offloads(const std::string& interface) {
 void log_start(const Daemon& daemon) {
   const DataplaneStatus status = daemon.dataplane().status();
   for (const InterfaceStatus& interface : status.interfaces) {
+    const std::string on_device =
+        interface.device == interface.name ? "" : " on " + interface.device;
     if (interface.degraded.empty()) {
-      spdlog::info("{}: {} XDP{}", interface.name, interface.attach_mode,
+      spdlog::info("{}: {} XDP{}{}", interface.name, interface.attach_mode, on_device,
                    status.adopted ? ", tables taken over" : "");
     } else {
       spdlog::warn("{}: degraded: {}", interface.name, interface.degraded);

@@ -121,8 +121,10 @@ std::string headline(const json::object& status) {
                   number(status, "pid"), text(status, "file"));
   for (const json::value& item : dataplane.at("interfaces").as_array()) {
     const auto& interface = item.as_object();
-    lines += fmt::format("{}: {} {}\n", text(interface, "name"), text(dataplane, "driver"),
-                         text(interface, "attach_mode"));
+    const auto device = text(interface, "device");
+    lines += fmt::format("{}: {} {}{}\n", text(interface, "name"), text(dataplane, "driver"),
+                         text(interface, "attach_mode"),
+                         device == text(interface, "name") ? "" : fmt::format(" on {}", device));
   }
   return lines + fmt::format("flows: {} half-open, {} established, {} closing; room for {}\n",
                              count(number(flows, "half_open")), count(number(flows, "established")),

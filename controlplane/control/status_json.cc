@@ -165,6 +165,7 @@ json::object interface_json(const Readings& readings, const InterfaceStatus& int
         {{"text", problem.text}, {"command", problem.command}, {"certain", problem.certain}});
   }
   return {{"name", interface.name},
+          {"device", interface.device},
           {"attach_mode", interface.attach_mode},
           {"degraded", interface.degraded},
           {"offload_problems", std::move(problems)}};

@@ -2,6 +2,8 @@
 // One request a function.
 #include "controlplane/netlink/kernel_view.h"
 
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <linux/neighbour.h>
 #include <linux/net_namespace.h>
 #include <net/if.h>
@@ -17,16 +19,12 @@ Result<void> expect_success(const Result<int>& answer, const char* what) {
   return {};
 }
 
-std::string kind_of(const Attributes& attributes) {
-  std::string kind;
-  const auto read = [](const nlattr* inner, void* found) {
-    if (mnl_attr_get_type(inner) == IFLA_INFO_KIND) {
-      *static_cast<std::string*>(found) = mnl_attr_get_str(inner);
-    }
-    return MNL_CB_OK;
-  };
-  if (const nlattr* info = attributes.get(IFLA_LINKINFO)) mnl_attr_parse_nested(info, read, &kind);
-  return kind;
+// Of a VLAN's own data; none if it has no VLAN in it.
+std::optional<VlanTag> tag_of(const nlattr* data) {
+  const Attributes attributes(data);
+  const auto vlan = attributes.u16(IFLA_VLAN_ID);
+  if (!vlan) return std::nullopt;
+  return VlanTag{*vlan, attributes.u16(IFLA_VLAN_PROTOCOL) == htons(ETH_P_8021AD)};
 }
 
 Result<void> change_neighbour(const RtSocket& socket, uint32_t interface_index,
@@ -42,22 +40,31 @@ Result<void> change_neighbour(const RtSocket& socket, uint32_t interface_index,
 
 }  // namespace
 
+Link link_from(const nlmsghdr* message) {
+  const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
+  const Attributes attributes(message, sizeof *header);
+  Link link;
+  if (const nlattr* name = attributes.get(IFLA_IFNAME)) link.name = mnl_attr_get_str(name);
+  link.mac = attributes.mac(IFLA_ADDRESS).value_or(MacAddress{});
+  link.mtu = static_cast<uint16_t>(std::min(attributes.u32(IFLA_MTU).value_or(0), 65535u));
+  link.linked_index = attributes.u32(IFLA_LINK).value_or(0);
+  link.linked_namespace = attributes.u32(IFLA_LINK_NETNSID);
+  link.up = (header->ifi_flags & IFF_UP) && (header->ifi_flags & IFF_RUNNING);
+  if (const nlattr* info = attributes.get(IFLA_LINKINFO)) {
+    const Attributes inner(info);
+    if (const nlattr* kind = inner.get(IFLA_INFO_KIND)) link.kind = mnl_attr_get_str(kind);
+    const nlattr* data = inner.get(IFLA_INFO_DATA);
+    if (data && link.kind == "vlan") link.tag = tag_of(data);
+  }
+  return link;
+}
+
 Result<Links> read_links(const RtSocket& socket) {
   Request<ifinfomsg> request(RTM_GETLINK, NLM_F_DUMP);
   Links links;
   const auto answer = socket.talk(request, [&](const nlmsghdr* message) {
     const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
-    const Attributes attributes(message, sizeof *header);
-    Link& link = links[static_cast<uint32_t>(header->ifi_index)];
-    if (const nlattr* name = attributes.get(IFLA_IFNAME)) link.name = mnl_attr_get_str(name);
-    link.mac = attributes.mac(IFLA_ADDRESS).value_or(MacAddress{});
-    if (const nlattr* mtu = attributes.get(IFLA_MTU)) {
-      link.mtu = static_cast<uint16_t>(std::min(mnl_attr_get_u32(mtu), 65535u));
-    }
-    link.kind = kind_of(attributes);
-    link.linked_index = attributes.u32(IFLA_LINK).value_or(0);
-    link.linked_namespace = attributes.u32(IFLA_LINK_NETNSID);
-    link.up = (header->ifi_flags & IFF_UP) && (header->ifi_flags & IFF_RUNNING);
+    links[static_cast<uint32_t>(header->ifi_index)] = link_from(message);
   });
   if (auto read = expect_success(answer, "cannot read the interfaces"); !read) {
     return tl::unexpected(read.error());

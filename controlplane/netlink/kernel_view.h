@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "controlplane/netlink/rtnetlink.h"
+#include "dataplane/vlan.h"
 
 namespace penstock {
 
@@ -22,6 +23,7 @@ struct Link {
   // the id below here; none: in the same.
   uint32_t linked_index = 0;
   std::optional<uint32_t> linked_namespace;
+  std::optional<VlanTag> tag;  // of a VLAN
 };
 
 struct Neighbour {
@@ -38,6 +40,8 @@ struct Route {
   bool local = false;  // the destination is this machine
 };
 
+// From a message about one link: pure.
+Link link_from(const nlmsghdr* message);
 Result<Links> read_links(const RtSocket& socket);
 // Empty: there is no such link in that namespace, or it may not be looked into.
 Result<std::string> read_link_name(const RtSocket& socket, uint32_t namespace_id, uint32_t index);

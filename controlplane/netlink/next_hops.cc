@@ -15,6 +15,7 @@
 #include <set>
 
 #include "controlplane/netlink/kernel_view.h"
+#include "controlplane/netlink/stacks.h"
 
 namespace penstock {
 namespace {
@@ -184,7 +185,7 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
     for (const IpAddress& target : targets_) resolve(target, *links, *neighbours, now);
     for (const auto& [family, route] : default_routes()) {
       const auto hop = next_hop_of(route, *links, *neighbours, now);
-      if (hop) now.gateways[family] = {hop->interface_index, hop->destination};
+      if (hop) now.gateways[family] = {hop->interface_index, hop->destination, hop->tags};
     }
     for (const auto& [hop, known] : now.neighbours) {
       const auto before = findings_.neighbours.find(hop);
@@ -241,6 +242,8 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
                         ", which is not among dataplane.interfaces");
     }
     if (!link->second.up) return unresolved(interface + " is down");
+    const auto stack = find_stack(links, interface);
+    if (!stack) return unresolved(stack.error().message);
 
     const Hop hop{route.interface_index, route.via};
     const auto known = neighbours.find(hop);
@@ -252,7 +255,8 @@ class NextHopResolver::Impl : public std::enable_shared_from_this<Impl> {
                                     route.via.is_ipv4() ? "ARP" : "neighbour discovery",
                                     interface));
     }
-    return NextHop{hop.first, link->second.mac, *neighbour.mac, link->second.mtu};
+    return NextHop{find_index(links, stack->device), link->second.mac, *neighbour.mac,
+                   link->second.mtu, stack->tags};
   }
 
   std::vector<std::string> interfaces_;

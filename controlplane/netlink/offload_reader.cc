@@ -13,6 +13,7 @@
 
 #include "controlplane/netlink/ethtool.h"
 #include "controlplane/netlink/kernel_view.h"
+#include "controlplane/netlink/stacks.h"
 #include "dataplane/fd.h"
 
 namespace penstock {
@@ -103,7 +104,9 @@ Result<InterfaceOffloads> read_offloads(const std::string& interface) {
 }
 
 std::vector<OffloadProblem> find_offload_problems(const std::string& interface) {
-  const auto offloads = read_offloads(interface);
+  const auto stacks = read_stacks({interface});
+  if (!stacks) return {OffloadProblem{stacks.error().message, ""}};
+  const auto offloads = read_offloads(stacks->front().device);
   return offloads ? offload_problems(*offloads) : std::vector<OffloadProblem>{};
 }
 

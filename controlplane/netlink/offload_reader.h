@@ -12,7 +12,8 @@ namespace penstock {
 // out: reading in another namespace takes CAP_SYS_ADMIN, and that it has a name below /run/netns.
 Result<InterfaceOffloads> read_offloads(const std::string& interface);
 
-// The problems of an interface; none if it cannot be read: it is gone, or no driver's.
+// The problems of an interface, which for a VLAN are those of the device underneath; none if it
+// cannot be read: it is gone, or no driver's.
 std::vector<OffloadProblem> find_offload_problems(const std::string& interface);
 
 }  // namespace penstock

@@ -79,14 +79,25 @@ Result<int> RtSocket::talk(nlmsghdr* request, const Each& each) const {
   }
 }
 
+int Attributes::keep(const nlattr* attribute, void* list) {
+  auto& kept = *static_cast<decltype(list_)*>(list);
+  const uint16_t type = mnl_attr_get_type(attribute);
+  if (type < kept.size()) kept[type] = attribute;
+  return MNL_CB_OK;
+}
+
 Attributes::Attributes(const nlmsghdr* message, size_t header_bytes) {
-  const auto keep = [](const nlattr* attribute, void* list) {
-    auto& kept = *static_cast<decltype(list_)*>(list);
-    const uint16_t type = mnl_attr_get_type(attribute);
-    if (type < kept.size()) kept[type] = attribute;
-    return MNL_CB_OK;
-  };
   mnl_attr_parse(message, static_cast<unsigned>(header_bytes), keep, &list_);
+}
+
+Attributes::Attributes(const nlattr* nest) {
+  mnl_attr_parse_nested(nest, keep, &list_);
+}
+
+std::optional<uint16_t> Attributes::u16(uint16_t type) const {
+  const nlattr* attribute = get(type);
+  if (!attribute || mnl_attr_get_payload_len(attribute) < sizeof(uint16_t)) return std::nullopt;
+  return mnl_attr_get_u16(attribute);
 }
 
 std::optional<uint32_t> Attributes::u32(uint16_t type) const {

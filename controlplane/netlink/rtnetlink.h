@@ -76,19 +76,23 @@ class RtSocket {
   std::unique_ptr<mnl_socket, Close> socket_;
 };
 
-// The attributes of a message by type; `header_bytes` is the size of its fixed part. Wrong lengths
-// read as absent.
+// The attributes of a message, or of one of them, by type; `header_bytes` is the size of its fixed
+// part. Wrong lengths read as absent.
 class Attributes {
  public:
   Attributes(const nlmsghdr* message, size_t header_bytes);
+  explicit Attributes(const nlattr* nest);
 
   const nlattr* get(uint16_t type) const { return type < list_.size() ? list_[type] : nullptr; }
+  std::optional<uint16_t> u16(uint16_t type) const;
   std::optional<uint32_t> u32(uint16_t type) const;
   std::optional<IpAddress> address(uint16_t type) const;  // its family by its length
   std::optional<IpAddress> via(uint16_t type) const;  // struct rtvia: a gateway of the other family
   std::optional<MacAddress> mac(uint16_t type) const;
 
  private:
+  static int keep(const nlattr* attribute, void* list);
+
   std::array<const nlattr*, 64> list_{};
 };
 

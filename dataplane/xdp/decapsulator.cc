@@ -85,7 +85,7 @@ std::vector<IpPrefix> or_everything(std::vector<IpPrefix> prefixes) {
 Result<std::unique_ptr<Decapsulator>> Decapsulator::attach(const std::string& interface,
                                                            const std::vector<IpPrefix>& sources,
                                                            const std::vector<IpPrefix>& vips) {
-  const auto found = find_interfaces({interface});
+  const auto found = find_interfaces({{interface, interface, {}}});
   if (!found) return tl::unexpected(found.error());
   Skeleton skeleton(decap::open_and_load());
   if (!skeleton) return fail_errno("the kernel refused the decapsulator", errno);

@@ -63,6 +63,15 @@ std::string attached_mode(uint32_t index) {
   }
 }
 
+tl::unexpected<Error> no_such_interface(const std::string& name,
+                                        const std::map<std::string, LocalInterface>& local) {
+  std::vector<std::string> there;
+  there.reserve(local.size());
+  for (const auto& [other, unused] : local) there.push_back(other);
+  return fail(ErrorKind::kNotFound, fmt::format("there is no interface {}: name one of {}", name,
+                                                fmt::join(there, ", ")));
+}
+
 tl::unexpected<Error> already_taken(const std::string& name, uint32_t index) {
   LIBBPF_OPTS(bpf_xdp_query_opts, query);
   uint32_t program = 0;
@@ -77,7 +86,7 @@ tl::unexpected<Error> already_taken(const std::string& name, uint32_t index) {
 }  // namespace
 
 Result<LinkedProgram> link_program(int program_fd, const std::string& name, uint32_t index) {
-  InterfaceStatus status{name, "native", ""};
+  InterfaceStatus status{name, "native", "", name};
   const auto target = static_cast<int>(index);
   LIBBPF_OPTS(bpf_link_create_opts, native, .flags = XDP_FLAGS_DRV_MODE);
   Fd link(bpf_link_create(program_fd, target, BPF_XDP, &native));
@@ -96,19 +105,14 @@ Result<LinkedProgram> link_program(int program_fd, const std::string& name, uint
   return LinkedProgram{std::move(link), std::move(status)};
 }
 
-Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::string>& names) {
+Result<std::vector<LocalInterface>> find_interfaces(const std::vector<InterfaceStack>& stacks) {
   const auto local = local_interfaces();
   std::vector<LocalInterface> found;
-  for (const std::string& name : names) {
-    const auto interface = local.find(name);
-    if (interface == local.end()) {
-      std::vector<std::string> there;
-      there.reserve(local.size());
-      for (const auto& [other, unused] : local) there.push_back(other);
-      return fail(ErrorKind::kNotFound, fmt::format("there is no interface {}: name one of {}",
-                                                    name, fmt::join(there, ", ")));
+  for (const InterfaceStack& stack : stacks) {
+    for (const std::string& name : {stack.name, stack.device}) {
+      if (!local.contains(name)) return no_such_interface(name, local);
     }
-    found.push_back(interface->second);
+    found.push_back({local.at(stack.device).index, local.at(stack.name).mac, stack.tags});
   }
   return found;
 }
@@ -121,7 +125,7 @@ Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::st
     if (bpf_link_update(link.get(), program_fd, nullptr) != 0) {
       return fail_errno(fmt::format("cannot replace the program on {}", name), errno);
     }
-    InterfaceStatus status{name, attached_mode(index), ""};
+    InterfaceStatus status{name, attached_mode(index), "", name};
     if (status.attach_mode == "generic") {
       status.degraded =
           "native XDP was refused when the program was first attached: packets take the "
@@ -138,11 +142,14 @@ Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::st
   return linked->status;
 }
 
-void detach_others(const PinDirectory& pins, const std::vector<std::string>& names) {
+void detach_others(const PinDirectory& pins, const std::vector<InterfaceStack>& stacks) {
   for (const std::string& file : pins.names()) {
     if (!is_link_pin(file)) continue;
     const std::string name = file.substr(std::strlen(kLinkPrefix));
-    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    if (std::any_of(stacks.begin(), stacks.end(),
+                    [&](const InterfaceStack& stack) { return stack.device == name; })) {
+      continue;
+    }
     detach_pinned_link(pins.file(file));
     unlink(pins.file(file).c_str());
   }

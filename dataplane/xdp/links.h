@@ -14,8 +14,8 @@
 
 namespace penstock {
 
-// Names and MACs as they are now. kNotFound for a missing one, naming those there are.
-Result<std::vector<LocalInterface>> find_interfaces(const std::vector<std::string>& names);
+// Indices and MACs as they are now. kNotFound for a missing one, naming those there are.
+Result<std::vector<LocalInterface>> find_interfaces(const std::vector<InterfaceStack>& stacks);
 
 struct LinkedProgram {
   Fd link;  // the attachment ends with it, unless it is pinned
@@ -31,8 +31,8 @@ Result<LinkedProgram> link_program(int program_fd, const std::string& name, uint
 Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::string& name,
                                          uint32_t index, int program_fd);
 
-// Ends what is pinned for interfaces that are not in `names`.
-void detach_others(const PinDirectory& pins, const std::vector<std::string>& names);
+// Ends what is pinned for devices that none of these stands on.
+void detach_others(const PinDirectory& pins, const std::vector<InterfaceStack>& stacks);
 
 bool is_link_pin(const std::string& file_name);
 void detach_pinned_link(const std::string& path);

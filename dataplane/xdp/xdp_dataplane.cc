@@ -2,7 +2,7 @@
 // Loads the balancer over pinned maps, and is the Dataplane over their mapped memory.
 //
 //   pin_path/<table>       one array map a table of core/tables.h, mapped into this process
-//   pin_path/link_<name>   the attachment to an interface
+//   pin_path/link_<name>   the attachment to a device
 //
 // A restart finds both: the maps are reused, the links get this binary's program. Nothing here is
 // on the packet path.
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <map>
 
 #include "dataplane/tables/affinity_reader.h"
 #include "dataplane/tables/layout.h"
@@ -106,23 +107,29 @@ class GracePeriod {
 };
 
 Result<std::vector<InterfaceStatus>> attach_interfaces(const PinDirectory& pins,
-                                                       const std::vector<std::string>& names,
+                                                       const std::vector<InterfaceStack>& stacks,
                                                        int program_fd) {
-  auto interfaces = find_interfaces(names);
+  auto interfaces = find_interfaces(stacks);
   if (!interfaces) return tl::unexpected(interfaces.error());
-  detach_others(pins, names);
-  std::vector<InterfaceStatus> attached;
-  for (size_t i = 0; i < interfaces->size(); i++) {
-    auto status = attach_interface(pins, names[i], (*interfaces)[i].index, program_fd);
-    if (!status) return tl::unexpected(status.error());
-    attached.push_back(std::move(*status));
+  detach_others(pins, stacks);
+  std::map<std::string, InterfaceStatus> attached;  // by device: several VLANs may share one
+  std::vector<InterfaceStatus> all;
+  for (size_t i = 0; i < stacks.size(); i++) {
+    const std::string& device = stacks[i].device;
+    if (!attached.contains(device)) {
+      auto status = attach_interface(pins, device, (*interfaces)[i].index, program_fd);
+      if (!status) return tl::unexpected(status.error());
+      attached[device] = std::move(*status);
+    }
+    all.push_back(attached[device]);
+    all.back().name = stacks[i].name;
   }
-  return attached;
+  return all;
 }
 
 class XdpDataplane : public Dataplane {
  public:
-  XdpDataplane(std::vector<std::string> interfaces, PinDirectory pins, Skeleton skeleton,
+  XdpDataplane(std::vector<InterfaceStack> interfaces, PinDirectory pins, Skeleton skeleton,
                MappedTables tables, GracePeriod grace, DataplaneStatus status)
       : interfaces_(std::move(interfaces)),
         pins_(std::move(pins)),
@@ -162,7 +169,7 @@ class XdpDataplane : public Dataplane {
     return run.retval;
   }
 
-  std::vector<std::string> interfaces_;
+  std::vector<InterfaceStack> interfaces_;
   PinDirectory pins_;
   Skeleton skeleton_;
   MappedTables tables_;

@@ -11,15 +11,15 @@
 namespace penstock {
 
 struct XdpOptions {
-  std::vector<std::string> interfaces;
+  std::vector<InterfaceStack> interfaces;
   std::string pin_path;  // on a bpffs; one below /sys/fs/bpf is mounted when it is not there
   TableSizes sizes;
 };
 
 // Takes over the tables and programs pinned below pin_path, or makes them, loads this binary's
-// program and attaches it to every interface. Holds a lock on pin_path as long as the object lives,
-// so a second daemon is refused (kConflict). Destroying the object leaves everything pinned and
-// forwarding; remove() ends it.
+// program and attaches it to every device that the interfaces stand on. Holds a lock on pin_path as
+// long as the object lives, so a second daemon is refused (kConflict). Destroying the object leaves
+// everything pinned and forwarding; remove() ends it.
 Result<std::unique_ptr<Dataplane>> open_xdp_dataplane(const XdpOptions& options);
 
 // Detaches and removes what is pinned below pin_path, without a running daemon. Nothing there:

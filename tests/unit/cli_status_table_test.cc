@@ -19,7 +19,9 @@ json::object status() {
   return json::parse(R"json({
     "version": "0.1.0", "appliance": "edge-1", "pid": 812, "uptime_s": 7260, "file": "/etc/p.toml",
     "dataplane": {
-      "driver": "xdp", "interfaces": [{"name": "eth0", "attach_mode": "generic", "degraded": "no"}],
+      "driver": "xdp", "interfaces": [
+        {"name": "eth0", "device": "eth0", "attach_mode": "generic", "degraded": "no"},
+        {"name": "eth1.100", "device": "eth1", "attach_mode": "native", "degraded": ""}],
       "flow_table_capacity": 2097152,
       "flows": {"half_open": 1, "established": 12345, "closing": 2},
       "dropped": [{"reason": "malformed", "text": "header cut off", "count": 3}],
@@ -57,6 +59,7 @@ json::object status() {
 constexpr const char* kTable =
     R"(penstock 0.1.0 "edge-1"  up 2 h  process 812  /etc/p.toml
 eth0: xdp generic
+eth1.100: xdp native on eth1
 flows: 1 half-open, 12.3 k established, 2 closing; room for 2.1 M
 warning: eth0 is degraded: no
 
@@ -103,7 +106,7 @@ TEST(StatusTable, IsShortWhenThereIsNothingToTell) {
   quiet["dataplane"].at("passed") = json::array();
   quiet["dataplane"].at("answered") = json::array();
   const std::string table = status_table(quiet, false);
-  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 3);
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
 }
 
 TEST(StatusTable, TellsHowManyClientsADrainingBackendHasLeft) {

@@ -117,6 +117,27 @@ TEST_F(OffloadsOfTheKernel, OfAVethsOtherEndInANamelessNamespaceAreNot) {
       ElementsAre(problem("ps1, its other end, cannot be read", "ethtool -K ps1 tx off", false)));
 }
 
+TEST_F(OffloadsOfTheKernel, OfAVlanAreThoseOfTheDeviceUnderneath) {
+  run("ip link add left9 type veth peer name right9 && ethtool -K right9 tx off >/dev/null");
+  if (std::system("ip link add link left9 name left9.1 type vlan id 100") != 0) {
+    GTEST_SKIP() << "this kernel has no VLAN devices; tests/vm has one that does";
+  }
+  run("ip link add link left9.1 name left9.1.2 type vlan id 200");
+  for (const char* interface : {"left9", "left9.1", "left9.1.2"}) {
+    EXPECT_THAT(find_offload_problems(interface),
+                ElementsAre(problem("VLAN tags beside its packets",
+                                    "ethtool -K right9 txvlan off tx-vlan-stag-hw-insert off")));
+  }
+}
+
+TEST_F(OffloadsOfTheKernel, ThatAVlanOnABridgeHasAreNoneOfXdpsToSee) {
+  run("ip link add br9 type bridge");
+  if (std::system("ip link add link br9 name br9.1 type vlan id 100") != 0) {
+    GTEST_SKIP() << "this kernel has no VLAN devices; tests/vm has one that does";
+  }
+  EXPECT_THAT(find_offload_problems("br9.1"), ElementsAre(problem("a VLAN on br9, a bridge", "")));
+}
+
 TEST_F(OffloadsOfTheKernel, AreReadByName) {
   const auto offloads = read_offloads("ps0");
   ASSERT_TRUE(offloads) << offloads.error().message;

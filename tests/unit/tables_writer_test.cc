@@ -54,7 +54,9 @@ class TableWriting : public ::testing::Test {
     state.services[3] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:81"), 32, 3, Mode::kDnat};
     state.backends[1] = {Protocol::kTcp, *Endpoint::parse("10.0.0.1:3000"), hop, false, 3, true};
     state.backends[5] = {Protocol::kUdp, *Endpoint::parse("10.0.0.1:3000"), std::nullopt, false};
-    state.backends[31] = {Protocol::kTcp, *Endpoint::parse("[2001:db8::1]:65535"), hop, true};
+    NextHop by_vlan = hop;
+    by_vlan.tags = {{100, true}, {4094, false}};
+    state.backends[31] = {Protocol::kTcp, *Endpoint::parse("[2001:db8::1]:65535"), by_vlan, true};
     return state;
   }
 
@@ -91,6 +93,18 @@ TEST_F(TableWriting, IsReadBackAsItWasApplied) {
 
   ASSERT_TRUE(apply(read));
   EXPECT_EQ(writer_.read(), read);
+}
+
+TEST_F(TableWriting, HoldsAnInterfaceByItsDeviceAndTags) {
+  const MacAddress mac{{2, 0, 0, 0, 0, 0xfe}};
+  ASSERT_TRUE(
+      writer_.apply({full_state(), {}},
+                    {{3, mac, {}}, {3, mac, {{100, false}}}, {3, mac, {{100, true}, {7, false}}}}));
+  const ps_interface* interfaces = ps_settings_at(&memory_.tables(), generation())->interfaces;
+  EXPECT_EQ(interfaces[0].tags, 0u);
+  EXPECT_EQ(interfaces[1].tags, 100u);
+  EXPECT_EQ(interfaces[2].tags, 100u | PS_TAG_IS_SERVICE | 7u << 16);
+  EXPECT_EQ(interfaces[2].index, 3u);
 }
 
 TEST_F(TableWriting, KeepsTimeoutsToTheTick) {

@@ -43,7 +43,7 @@ class XdpDataplane : public ::testing::Test {
   }
 
   XdpOptions options(const std::string& interface = "ps0") const {
-    return {{interface}, (directory_ / "penstock").string(), kSizes};
+    return {{{interface, interface, {}}}, (directory_ / "penstock").string(), kSizes};
   }
 
   static uint32_t attached_program(const char* interface) {
