@@ -26,7 +26,7 @@ def start(this):
             add_kernel_devices(host)
         return
     for host in hosts:
-        start_penstock(host.name, this.tunnel_sources)
+        start_penstock(host, this.tunnel_sources)
     for host in hosts:
         wait_attached(host.name)
 
@@ -41,10 +41,10 @@ def add_kernel_devices(host):
 
 
 def start_penstock(host, sources):
-    command = [world.PENSTOCK, "decap", "--interface", "eth0",
+    command = [world.PENSTOCK, "decap", "--interface", host.device,
                "--from", *sources, "--vip", *world.VIPS.values()]
-    with open(log_of(host), "wb") as log:
-        subprocess.Popen(netns.in_namespace(host, command), start_new_session=True,
+    with open(log_of(host.name), "wb") as log:
+        subprocess.Popen(netns.in_namespace(host.name, command), start_new_session=True,
                          stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                          env=appliance.environment())
 

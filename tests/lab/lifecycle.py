@@ -31,13 +31,13 @@ def is_up():
     return bool(netns.existing()) or world.RUN.exists()
 
 
-def up(mode="nat", with_servers=True):
-    """The whole world, with the daemon ready; nothing of it remains after a failure."""
+def up(name="nat", with_servers=True):
+    """One of world.ALL, with the daemon ready; nothing of it remains after a failure."""
     if is_up():
         raise LabError("a lab is up already: `./lab down` takes it down")
     try:
         make_run_directory()
-        world.MODE_FILE.write_text(mode, encoding="ascii")
+        world.NAME_FILE.write_text(name, encoding="ascii")
         this = world.current()
         netns.create(this.nodes)
         if this.tunnel_sources:
@@ -45,11 +45,21 @@ def up(mode="nat", with_servers=True):
         if with_servers:
             servers.prepare()
             servers.start(this.instances)
-        daemon = appliance.start(this.config)
+        daemon = appliance.start(config_of(this))
         (appliance.wait_all_up if with_servers else appliance.wait_answering)(daemon)
     except BaseException:
         down()
         raise
+
+
+def config_of(this):
+    """The file to start with: the repository's own, where it says all."""
+    text = this.config_text()
+    if text == this.config.read_text(encoding="utf-8"):
+        return this.config
+    own = world.RUN / "lab.toml"
+    own.write_text(text, encoding="utf-8")
+    return own
 
 
 @contextlib.contextmanager

@@ -58,27 +58,39 @@ def create(nodes):
     batch(*(f"netns add {world.namespace_of(name)}" for name in world.NODE_NAMES))
     for name in world.NODE_NAMES:
         run(name, "sysctl", "-q", "-w", *SYSCTLS)
+    plugged = [(node, card) for node in nodes for card in node.cards]
     # Made in there: older kernels refuse a name that the namespace they are asked from has, too.
-    batch(*(f"link add {node.name} type veth "
-            f"peer name eth0 address {node.mac} netns {node.namespace}" for node in nodes),
-          namespace=world.namespace_of(world.BRIDGE))
-    for node in nodes:
-        # A frame that XDP sends on has to carry its checksum: no NIC fills it in later.
-        run(node.name, "ethtool", "-K", "eth0", "tx", "off")
-        run(world.BRIDGE, "ethtool", "-K", node.name, "tx", "off")
-    configure_bridge(nodes)
+    batch(*(f"link add {node.port(card)} mtu {mtu_of(nodes)} type veth peer name {card} "
+            f"mtu {mtu_of(nodes)} address {node.mac_of(card)} netns {node.namespace}"
+            for node, card in plugged), namespace=world.namespace_of(world.BRIDGE))
+    for node, card in plugged:
+        # A frame that XDP sends on has to carry its checksum: no NIC fills it in later. And one that
+        # comes to XDP its VLAN tags.
+        for place, device in ((node.name, card), (world.BRIDGE, node.port(card))):
+            run(place, "ethtool", "-K", device, "tx", "off", "txvlan", "off")
+    configure_bridges(plugged, mtu_of(nodes))
     connect_far_client()
     for node in nodes:
         configure_node(node)
 
 
-def configure_bridge(nodes):
+def mtu_of(nodes):
+    """A veth takes frames that are one tag longer than its MTU says, not two."""
+    tags = max(leg.device.count(".") for node in nodes for leg in node.legs)
+    return 1504 if tags > 1 else 1500
+
+
+def configure_bridges(plugged, mtu):
+    bridges = sorted({card.replace("eth", "br") for _, card in plugged})
     batch("link set lo up",
-          "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-          *(f"link set {node.name} master br0 up" for node in nodes),
+          *(f"link add {bridge} mtu {mtu} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+            for bridge in bridges),
+          *(f"link set {node.port(card)} master {card.replace('eth', 'br')} up"
+            for node, card in plugged),
           # A veth end takes what XDP transmits at its peer only with an XDP program of its own.
-          f"link set dev appliance xdpdrv obj {world.PASS_PROGRAM} sec xdp",
-          "link set br0 up",
+          *(f"link set dev {node.port(card)} xdpdrv obj {world.PASS_PROGRAM} sec xdp"
+            for node, card in plugged if node.name == "appliance"),
+          *(f"link set {bridge} up" for bridge in bridges),
           namespace=world.namespace_of(world.BRIDGE))
 
 
@@ -104,13 +116,24 @@ def connect_far_client():
 def configure_node(node):
     if node.own_vips:
         run(node.name, "sysctl", "-q", "-w", *QUIET_ABOUT_LOOPBACK)
-    addresses = (f"{address} dev eth0{' nodad' if ':' in address else ''}"
-                 for address in node.addresses)
-    batch("link set lo up", "link set eth0 up",
-          *(f"address add {address}" for address in addresses),
-          *(f"route add {route}" for route in node.routes),
+    batch("link set lo up",
+          *(f"link set {card} up" for card in node.cards),
+          *vlan_lines(node),
+          *(f"address add {address} dev {leg.device}{' nodad' if ':' in address else ''}"
+            for leg in node.legs for address in leg.addresses),
+          *(f"route add {route}" for leg in node.legs for route in leg.routes),
           *(f"address add {vip} dev lo" for vip in node.own_vips),
           namespace=node.namespace)
+
+
+def vlan_lines(node):
+    """Makes "eth0.100", and on it "eth0.100.200": each is made before what is on it."""
+    wanted = {".".join(words[:count]) for leg in node.legs
+              for words in [leg.device.split(".")] for count in range(2, len(words) + 1)}
+    for device in sorted(wanted):
+        below, _, vlan = device.rpartition(".")
+        yield f"link add link {below} name {device} mtu 1500 type vlan id {vlan}"
+        yield f"link set {device} up"
 
 
 def batch(*lines, namespace=None):

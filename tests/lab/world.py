@@ -9,6 +9,7 @@ the way to the clients. Behind the client node, which routes, sits one client mo
 path. Nothing here acts.
 """
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ STATE = RUN / "state"
 
 VIPS = {4: "203.0.113.10", 6: "2001:db8:113::10"}
 APPLIANCE = {4: "10.0.0.254", 6: "2001:db8:10::254"}
+APPLIANCE_OUTSIDE = {4: "198.18.0.254", 6: "2001:db8:18::fe"}  # where clients have a side to it
 CLIENTS = {
     4: [f"198.18.0.{i}" for i in range(1, 201)],
     6: [f"2001:db8:18::{i:x}" for i in range(1, 201)],
@@ -45,16 +47,43 @@ def endpoint(address, port):
 
 
 @dataclass(frozen=True)
+class Leg:
+    """How a node reaches a segment: ethN is plugged into the bridge brN, "eth0.100" is a VLAN on
+    it, "eth0.100.200" one on that."""
+    device: str
+    addresses: tuple  # with prefix lengths
+    routes: tuple = ()
+
+
+@dataclass(frozen=True)
 class Node:
     name: str
     mac: str
     addresses: tuple  # with prefix lengths
     routes: tuple = ()
     own_vips: tuple = ()  # on its loopback, and nobody on the wire is told
+    device: str = "eth0"
+    more: tuple = ()  # legs, beside the one that these addresses are on
 
     @property
     def namespace(self):
         return namespace_of(self.name)
+
+    @property
+    def legs(self):
+        return (Leg(self.device, self.addresses, self.routes), *self.more)
+
+    @property
+    def cards(self):
+        """What is plugged in, without VLANs."""
+        return sorted({leg.device.split(".")[0] for leg in self.legs})
+
+    def port(self, card):
+        """The other end of one of them, at the bridge."""
+        return self.name if card == "eth0" else f"{self.name}-{card}"
+
+    def mac_of(self, card):
+        return f"{self.mac[:12]}{int(card[3:]):02x}{self.mac[14:]}"
 
 
 FAR_CLIENT = {4: "198.18.1.1", 6: "2001:db8:19::1"}
@@ -130,6 +159,17 @@ class World:
     nodes: tuple
     instances: tuple
     tunnel_sources: tuple = ()  # what the instances' hosts take apart packets from
+    interfaces: tuple = ("eth0",)  # the appliance's
+
+    def config_text(self):
+        """The configuration file of this world: with more than one interface it has to be said
+        which addresses backends have a way back to."""
+        text = self.config.read_text(encoding="utf-8")
+        if self.interfaces == ("eth0",):
+            return text
+        lines = f"interfaces = {json.dumps(self.interfaces)}\n"
+        lines += f"snat_addresses = {json.dumps(list(APPLIANCE.values()))}\n"
+        return text.replace('interfaces = ["eth0"]\n', lines)
 
 
 WORLDS = {w.mode: w for w in (
@@ -139,9 +179,43 @@ WORLDS = {w.mode: w for w in (
     World("tunnel", TUNNEL_CONFIG, NODES_THAT_ANSWER_DIRECTLY, DIRECT_INSTANCES,
           tunnel_sources=("198.51.100.0/24", "2001:db8:99::/64")),
 )}
-MODE_FILE = RUN / "mode"  # which of them is up
+
+
+def on(device, routes):
+    return tuple(route.replace("dev eth0", f"dev {device}") for route in routes)
+
+
+def two_sides(clients, backends):
+    """Clients on one device of the appliance, backends on another. Instances answer clients
+    directly by a leg of their own on the clients' side, in the modes in which they do."""
+    to_far = on(clients, TO_CLIENTS[2:])
+    client, appliance, *hosts = NODES_THAT_ANSWER_DIRECTLY
+    to_vips = tuple(f"{VIPS[f]} via {APPLIANCE_OUTSIDE[f]} dev {clients}" for f in (4, 6))
+    outside = Leg(clients, (f"{APPLIANCE_OUTSIDE[4]}/24", f"{APPLIANCE_OUTSIDE[6]}/64"), to_far)
+    return (
+        replace(client, device=clients, routes=to_vips),
+        replace(appliance, device=backends, routes=(), more=(outside,)),
+        *(replace(host, device=backends, routes=(), more=(
+            Leg(clients, (f"198.18.0.24{n}/24", f"2001:db8:18::f{n}/64"), to_far),))
+          for n, host in enumerate(hosts, 1)))
+
+
+def layout(nodes, *interfaces):
+    """Its services change their mode by `apply`: the hosts are made for any."""
+    return replace(WORLDS["tunnel"], nodes=nodes, interfaces=interfaces)
+
+
+LAYOUTS = {
+    "two-arms": layout(two_sides("eth0", "eth1"), "eth0", "eth1"),
+    "vlan": layout(tuple(replace(node, device="eth0.100", routes=on("eth0.100", node.routes))
+                         for node in NODES_THAT_ANSWER_DIRECTLY), "eth0.100"),
+    # One cable: clients behind two tags, backends behind one.
+    "trunk": layout(two_sides("eth0.100.200", "eth0.100"), "eth0.100.200", "eth0.100"),
+}
+ALL = {**WORLDS, **LAYOUTS}
+NAME_FILE = RUN / "world"  # which of them is up
 
 
 def current():
     """The world that is up."""
-    return WORLDS[MODE_FILE.read_text(encoding="ascii")]
+    return ALL[NAME_FILE.read_text(encoding="ascii")]
