@@ -97,12 +97,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_forward(const struct ps_tables *tables,
 }
 
 // The same for what a backend in mode dnat sends to its client, by us as its gateway.
-PS_MUST_USE PS_INLINE enum ps_reason ps_forward_dnat_answer(const struct ps_tables *tables,
-                                                            const struct ps_frame *frame,
-                                                            int family,
-                                                            const struct ps_packet *packet,
-                                                            struct ps_route *route,
-                                                            struct ps_exit *out) {
+PS_MUST_USE PS_INLINE enum ps_reason ps_forward_dnat_answer(
+    const struct ps_tables *tables, const struct ps_frame *frame, int family,
+    const struct ps_packet *packet, struct ps_route *route, struct ps_exit *out) {
   const enum ps_reason reason = ps_track_dnat_answer(tables, frame, family, packet, route);
   if (reason) return reason;
   *out = ps_translate(family, PS_DNAT, 0, packet, route);
@@ -246,7 +243,9 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
   }
   struct ps_verdict verdict = ps_walk_untagged(tables, &bare);
   if (!PS_LIKELY(ps_is_untagged(&verdict))) {
-    verdict.action = ps_leave(tables, &bare, verdict.action, verdict.tags);
+    const enum ps_action action = ps_leave(tables, &bare, verdict.action, verdict.tags);
+    if (action != verdict.action) verdict.reason = PS_REASON_no_room;
+    verdict.action = action;
   }
   return verdict;
 }
