@@ -12,6 +12,7 @@ constexpr size_t kHeaderBytes = 4;
 Arrival read_arrival(uint8_t time, uint8_t how) {
   Arrival arrival;
   arrival.time = time & 15;
+  arrival.tags = time >> 4 & 3;
   arrival.interface = how & 3;
   arrival.swaps = (how & 4) != 0;
   arrival.answers = (how & 8) != 0;
@@ -47,7 +48,7 @@ Script read_script(const uint8_t* data, size_t size) {
 Bytes write_script(const Script& script) {
   Bytes bytes{script.world};
   for (const Step& step : script.steps) {
-    bytes.push_back(step.arrival.time);
+    bytes.push_back(static_cast<uint8_t>(step.arrival.time | step.arrival.tags << 4));
     bytes.push_back(arrival_byte(step.arrival));
     bytes.push_back(static_cast<uint8_t>(step.frame.size()));
     bytes.push_back(static_cast<uint8_t>(step.frame.size() >> 8));

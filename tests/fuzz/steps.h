@@ -14,6 +14,7 @@ using Bytes = std::vector<uint8_t>;
 // How a step's frame comes in.
 struct Arrival {
   uint8_t time = 0;       // bits 0 to 3: n. (2^n / 2) ticks pass before it
+  uint8_t tags = 0;       // bits 4 and 5: which VLAN tags are put before it, kArrivingTags
   uint8_t interface = 0;  // bits 0 and 1: 0 and 1 are the world's, the others are unknown
   bool swaps = false;     // bit 2: the world's other configuration is published before it
   bool answers = false;   // bit 3: it is made an answer to the last frame that left

@@ -10,6 +10,7 @@
 #include "tests/fuzz/judge.h"
 #include "tests/fuzz/packet_view.h"
 #include "tests/fuzz/steps.h"
+#include "tests/fuzz/tags.h"
 #include "tests/fuzz/worlds.h"
 
 namespace penstock::fuzz {
@@ -54,7 +55,7 @@ class Player {
     if (step.arrival.answers) make_answer(frame, left_);
     const uint32_t times = 1u << (2 * step.arrival.flood);
     for (uint32_t i = 0; i < times && walks_ < kMaxWalks; i++) {
-      walk(frame, step.arrival);
+      walk(with_tags(frame, kArrivingTags[step.arrival.tags]), step.arrival);
       const auto view = view_of(frame);
       if (!view || !view->has_ports()) break;
       if (++frame[view->transport + 1] == 0) ++frame[view->transport];
@@ -76,17 +77,40 @@ class Player {
                             .now_ticks = now_ticks_};
     const uint64_t counted = world_.counted();
     const ps_verdict verdict = ps_walk(&world_.tables(), &input);
-    const Passage passage{.in = frame,
-                          .out = {buffer.data, buffer.end},
-                          .ingress = input.interface_index,
-                          .action = action_of(verdict.action),
-                          .reason = verdict.reason,
-                          .egress = verdict.interface_index};
+    const auto tags = tags_of(frame);
+    const bool is_met = tags && (tags->empty() || is_interface(input.interface_index, *tags));
+    Passage passage{.in = is_met ? without_tags(frame, tags->size()) : frame,
+                    .out = {buffer.data, buffer.end},
+                    .ingress = input.interface_index,
+                    .action = action_of(verdict.action),
+                    .reason = verdict.reason,
+                    .egress = verdict.interface_index};
+    settle_tags(passage, frame);
     judge(passage, world_.places());
-    const bool is_ip = frame.size() >= kEthernetBytes &&
-                       (load16(frame, 12) == 0x0800 || load16(frame, 12) == 0x86dd);
-    require(world_.counted() - counted == (is_ip ? 1 : 0), "an IP packet is counted once");
+    // Once more, if there is no room for its tags when all else is done.
+    const uint64_t times = world_.counted() - counted;
+    const bool may_be_twice = verdict.reason == PS_REASON_no_room;
+    require(times == (is_met ? 1 : 0) || (is_met && may_be_twice && times == 2),
+            "an IP packet is counted once");
     if (passage.action == Action::kTransmit) left_ = passage.out;
+  }
+
+  static bool is_interface(uint32_t index, const VlanTags& tags) {
+    return std::any_of(kInterfaces.begin(), kInterfaces.end(), [&](const LocalInterface& each) {
+      return each.index == index && each.tags == tags;
+    });
+  }
+
+  // The rules for what comes out are about frames without tags.
+  static void settle_tags(Passage& passage, const Bytes& frame) {
+    if (passage.action == Action::kPass) {
+      require(passage.out == frame, "what is passed keeps its tags");
+      passage.out = passage.in;
+    } else if (passage.action == Action::kTransmit) {
+      const auto tags = tags_of(passage.out);
+      require(tags && is_interface(passage.egress, *tags), "a frame leaves with tags of ours");
+      passage.out = without_tags(passage.out, tags->size());
+    }
   }
 
   World& world_;

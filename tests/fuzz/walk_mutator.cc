@@ -44,12 +44,13 @@ void mutate_frame(Bytes& frame, Random& random) {
 }
 
 void mutate_arrival(Arrival& arrival, Random& random) {
-  switch (below(random, 6)) {
+  switch (below(random, 7)) {
     case 0: arrival.time = static_cast<uint8_t>(below(random, 16)); break;
     case 1: arrival.interface = static_cast<uint8_t>(below(random, 4)); break;
     case 2: arrival.swaps = !arrival.swaps; break;
     case 3: arrival.answers = !arrival.answers; break;
     case 4: arrival.room = static_cast<uint8_t>(below(random, 4)); break;
+    case 5: arrival.tags = static_cast<uint8_t>(below(random, 4)); break;
     default: arrival.flood = static_cast<uint8_t>(below(random, 4)); break;
   }
 }

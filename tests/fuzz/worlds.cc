@@ -51,6 +51,12 @@ constexpr Pair kWorlds[] = {
      {.modes = {Mode::kTunnel, Mode::kNat, Mode::kNat, Mode::kDsr},
       .first_is_up = false,
       .has_affinity = true}},
+    {{.spreads = true, .has_vlans = true, .snat_ports = 4}, {.spreads = true}},
+    {{.modes = {Mode::kDsr, Mode::kTunnel, Mode::kTunnel, Mode::kNat},
+      .other_family = true,
+      .has_vlans = true,
+      .mtu = 1400},
+     {.modes = all(Mode::kDsr), .first_is_up = false, .has_vlans = true}},
 };
 
 IpAddress ip(const std::string& text) {
@@ -115,9 +121,11 @@ BackendEntry backend_of(const Plan& plan, const ServiceEntry& service, uint32_t 
   backend.endpoint.address = ip((is_ipv4 ? "10.0.0." : "2001:db8:10::") + std::to_string(number));
   backend.endpoint.port = service.mode == Mode::kNat ? 3000 : 80;
   backend.down = number == 1 && !plan.first_is_up;
-  const LocalInterface& interface = kInterfaces.at(number - 1);
+  const LocalInterface& interface = kInterfaces.at(number - 1 + (plan.has_vlans ? 2u : 0u));
   const MacAddress own{{2, 0, 0, 0, 0, static_cast<uint8_t>(0xb0 + number)}};
-  if (plan.is_resolved) backend.next_hop = {interface.index, interface.mac, own, plan.mtu};
+  if (plan.is_resolved) {
+    backend.next_hop = {interface.index, interface.mac, own, plan.mtu, interface.tags};
+  }
   return backend;
 }
 

@@ -29,6 +29,7 @@ struct Plan {
   bool first_is_up = true;
   bool spreads = false;  // clients go to both backends
   bool has_affinity = false;
+  bool has_vlans = false;  // backends are behind tags
   uint16_t snat_ports = 1;
   uint16_t mtu = 0;
 };
@@ -67,8 +68,11 @@ class World {
   std::array<Places, PS_GENERATIONS> places_;
 };
 
-inline const std::vector<LocalInterface> kInterfaces{{1, {{2, 0, 0, 0, 0, 0xfe}}},
-                                                     {2, {{2, 0, 0, 0, 0, 0xfd}}}};
+inline const std::vector<LocalInterface> kInterfaces{
+    {1, {{2, 0, 0, 0, 0, 0xfe}}},
+    {2, {{2, 0, 0, 0, 0, 0xfd}}},
+    {1, {{2, 0, 0, 0, 0, 0xfe}}, {{100, false}}},
+    {2, {{2, 0, 0, 0, 0, 0xfd}}, {{100, true}, {200, false}}}};
 
 // One of the worlds, by any number; made when it is first asked for.
 World& world(uint8_t number);
