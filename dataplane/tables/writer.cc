@@ -81,8 +81,8 @@ ps_settings to_table(const ForwardingSettings& from,
     to.interfaces[i].mac = mac_number(interfaces[i].mac);
     to.interfaces[i].tags = tags_number(interfaces[i].tags);
     for (const auto& [family, gateway] : from.gateways) {
-      const bool leaves_there = gateway.interface_index == interfaces[i].index &&
-                                gateway.tags == interfaces[i].tags;
+      const bool leaves_there =
+          gateway.interface_index == interfaces[i].index && gateway.tags == interfaces[i].tags;
       if (!leaves_there) continue;
       to.gateway[family == Family::kIpv6] = mac_number(gateway.mac) | i << 48;
     }
@@ -113,8 +113,8 @@ ForwardingSettings from_table(const ps_settings& from) {
     if (from.gateway[v6] == 0) continue;
     const ps_interface& interface =
         from.interfaces[(from.gateway[v6] >> 48) & (PS_MAX_INTERFACES - 1)];
-    to.gateways[v6 ? Family::kIpv6 : Family::kIpv4] = {interface.index,
-                                                       from_number(from.gateway[v6])};
+    to.gateways[v6 ? Family::kIpv6 : Family::kIpv4] = {
+        interface.index, from_number(from.gateway[v6]), tags_from(interface.tags)};
   }
   for (int v6 = 0; v6 < 2; v6++) {
     if (from.tunnel_source[v6].word[0].raw == 0) continue;

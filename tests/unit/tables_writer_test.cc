@@ -23,7 +23,7 @@ class TableWriting : public ::testing::Test {
  protected:
   // Both families and protocols, a backend without a next hop and one that is down, and prefixes
   // that hash less.
-  static ForwardingState full_state() {
+  ForwardingState full_state() const {
     ForwardingState state;
     state.settings.hash_key = {0x1122334455667788, 0x99aabbccddeeff00};
     state.settings.snat_addresses = {*IpAddress::parse("10.0.0.254"),
@@ -33,7 +33,9 @@ class TableWriting : public ::testing::Test {
                                      *IpPrefix::parse("2001:db8:99::/60")};
     state.settings.own_addresses = {*IpAddress::parse("10.0.0.254"),
                                     *IpAddress::parse("2001:db8::fe")};
-    state.settings.gateways = {{Family::kIpv6, {kInterfaces[0].index, {{2, 0, 0, 0, 0xcc, 0xdd}}}}};
+    const MacAddress router{{2, 0, 0, 0, 0xcc, 0xdd}};
+    state.settings.gateways = {{Family::kIpv4, {own_[1].index, router, own_[1].tags}},
+                               {Family::kIpv6, {own_[0].index, router, own_[0].tags}}};
     state.settings.snat_port_first = 20000;
     state.settings.snat_port_last = 32767;
     state.settings.tcp_half_open_timeout = seconds(10);
@@ -60,11 +62,13 @@ class TableWriting : public ::testing::Test {
     return state;
   }
 
-  Result<void> apply(const ForwardingState& state) {
-    return writer_.apply({state, {}}, kInterfaces);
-  }
+  Result<void> apply(const ForwardingState& state) { return writer_.apply({state, {}}, own_); }
   uint32_t generation() const { return memory_.tables().control->generation; }
 
+  // A device, and a VLAN on it.
+  const std::vector<LocalInterface> own_{
+      {CoreWorld::kInterface, {{2, 0, 0, 0, 0, 0xfe}}},
+      {CoreWorld::kInterface, {{2, 0, 0, 0, 0, 0xfe}}, {{100, false}}}};
   AnonymousTables memory_{kSizes, 1};
   Result<void> waited_;
   int waits_ = 0;
