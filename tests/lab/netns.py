@@ -64,8 +64,8 @@ def create(nodes):
             f"mtu {mtu_of(nodes)} address {node.mac_of(card)} netns {node.namespace}"
             for node, card in plugged), namespace=world.namespace_of(world.BRIDGE))
     for node, card in plugged:
-        # A frame that XDP sends on has to carry its checksum: no NIC fills it in later. And one that
-        # comes to XDP its VLAN tags.
+        # A frame that XDP sends on has to carry its checksum: no NIC fills it in later. One that
+        # comes to XDP has to carry its VLAN tags.
         for place, device in ((node.name, card), (world.BRIDGE, node.port(card))):
             run(place, "ethtool", "-K", device, "tx", "off", "txvlan", "off")
     configure_bridges(plugged, mtu_of(nodes))

@@ -22,7 +22,8 @@ LEFT_OUT = ("/usr/share/", "/etc/", "/lib/systemd/", "/var/")
 # What the lab's tests run, and what that needs of others.
 LAB_PACKAGES = ("python3-minimal", "python3.11-minimal", "libpython3.11-minimal",
                 "libpython3.11-stdlib", "python3-pytest", "python3-attr", "python3-iniconfig",
-                "python3-packaging", "python3-pluggy", "python3-py", "iproute2", "ethtool",
+                "python3-packaging", "python3-pluggy", "python3-py", "dash", "coreutils", "grep",
+                "iproute2", "ethtool",
                 "nginx-light", "nginx", "curl", "iputils-ping", "procps", "util-linux", "mount")
 
 # What nginx changes its user to, and python looks up.

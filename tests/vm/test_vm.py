@@ -17,6 +17,7 @@ from vm import kernel, machine, root
 
 CORPUS = world.ROOT / "tests" / "golden" / "corpus.json"
 GOLDEN = world.BUILD / "tests" / "golden" / "golden_bpf_test"
+UNIT = [world.BUILD / "tests" / "unit" / f"netlink_{subject}" for subject in ("stacks", "offloads")]
 VERIFIER = world.BUILD / "tests" / "vm" / "verifier_test"
 CASES = [case["name"] for case in json.loads(CORPUS.read_text())["cases"]]
 # Of tests/lab/test_paths.py, which init runs.
@@ -25,6 +26,15 @@ ROUGH_PATHS = [f"test_on_a_rough_path_connections_last[{variant}]"
 NARROW_TUNNELS = [
     f"test_the_client_is_told_of_a_tunnel_too_narrow_and_its_upload_arrives[{family}-{variant}]"
     for family in (4, 6) for variant in ("tunnel", "crossed")]
+# Of tests/lab/test_layouts.py, which it runs too.
+OF_A_MODE = ("clients_are_answered_each_by_one_instance", "a_download_arrives_whole",
+             "full_packets_and_fragments_arrive", "the_kernel_answers_what_is_passed_to_it",
+             "frames_leave_by_the_drivers_own_xdp")
+OF_A_LAYOUT = ("status_tells_each_interface_and_what_it_stands_on",
+               "tags_that_do_not_reach_xdp_are_told_of")
+VLANS = [f"test_{test}[{layout}{mode}]" for layout in ("vlan", "trunk")
+         for tests, modes in ((OF_A_MODE, ("-nat", "-dsr", "-tunnel")), (OF_A_LAYOUT, ("",)))
+         for test in tests for mode in modes]
 
 
 def executor_name(sentence):
@@ -43,7 +53,7 @@ def report_fixture(tmp_path_factory):
         pytest.skip(str(failure))
     directory = tmp_path_factory.mktemp("vm")
     tree = directory / "root"
-    root.fill(tree, stock.modules, [world.PENSTOCK, GOLDEN, VERIFIER])
+    root.fill(tree, stock.modules, [world.PENSTOCK, GOLDEN, VERIFIER, *UNIT])
     root.add_lab(tree)
     for file in (CORPUS, root.HERE / "guest.toml"):
         shutil.copy(file, tree)
@@ -112,3 +122,14 @@ def test_connections_last_under_netem(lab_verdicts, case):
 @pytest.mark.parametrize("case", NARROW_TUNNELS)
 def test_the_kernels_own_decapsulators_take_the_packets(lab_verdicts, case):
     assert lab_verdicts.get(case, "was not run") == ""
+
+
+@pytest.mark.parametrize("case", VLANS)
+def test_clients_reach_services_over_vlans(lab_verdicts, case):
+    assert lab_verdicts.get(case, "was not run") == ""
+
+
+@pytest.mark.parametrize("report_name", ["stacks.xml", "offloads.xml"])
+def test_vlan_devices_are_read_as_the_kernel_makes_them(report, report_name):
+    verdicts = verdicts_of(report[report_name])
+    assert {name: complaint for name, complaint in verdicts.items() if complaint} == {}
