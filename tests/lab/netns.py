@@ -67,7 +67,8 @@ def create(nodes):
         # A frame that XDP sends on has to carry its checksum: no NIC fills it in later. One that
         # comes to XDP has to carry its VLAN tags.
         for place, device in ((node.name, card), (world.BRIDGE, node.port(card))):
-            run(place, "ethtool", "-K", device, "tx", "off", "txvlan", "off")
+            run(place, "ethtool", "-K", device, "tx", "off", "txvlan", "off",
+                "tx-vlan-stag-hw-insert", "off")
     configure_bridges(plugged, mtu_of(nodes))
     connect_far_client()
     for node in nodes:
