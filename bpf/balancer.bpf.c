@@ -10,21 +10,35 @@ PS_CALL int leave(struct xdp_md *ctx, int action, __u32 tags) {
   return ps_leave(&tables, &frame, (enum ps_action)action, tags);
 }
 
-static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_kind kind) {
-  const struct ps_tables tables = {};
-  const struct ps_frame frame = ps_frame_of(ctx);
-  const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family, kind);
-  int action = verdict.action;
-  if (!PS_LIKELY(ps_is_untagged(&verdict))) action = leave(ctx, action, verdict.tags);
+static __always_inline int finish(struct xdp_md *ctx, const struct ps_verdict *verdict) {
+  int action = verdict->action;
+  if (!PS_LIKELY(ps_is_untagged(verdict))) action = leave(ctx, action, verdict->tags);
   switch (action) {
     case PS_TRANSMIT:
-      if (verdict.interface_index == ctx->ingress_ifindex) return XDP_TX;
-      return (int)bpf_redirect(verdict.interface_index, 0);
+      if (verdict->interface_index == ctx->ingress_ifindex) return XDP_TX;
+      return (int)bpf_redirect(verdict->interface_index, 0);
     case PS_DROP: return XDP_DROP;
     case PS_PASS: break;
   }
   return XDP_PASS;
 }
+
+// What a frame becomes that is put off, by a program of its own.
+static __always_inline int take_up(struct xdp_md *ctx, int family) {
+  const struct ps_tables tables = {};
+  const struct ps_frame frame = ps_frame_of(ctx);
+  const struct ps_verdict verdict = ps_take_up(&tables, &frame, family);
+  return finish(ctx, &verdict);
+}
+
+SEC("xdp.frags") int take_up4(struct xdp_md *ctx) {
+  return take_up(ctx, PS_IPV4);
+}
+SEC("xdp.frags") int take_up6(struct xdp_md *ctx) {
+  return take_up(ctx, PS_IPV6);
+}
+
+static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_kind kind);
 
 #define WALK(name, family, kind)                  \
   SEC("xdp.frags") int name(struct xdp_md *ctx) { \
@@ -50,11 +64,12 @@ int penstock_balancer(struct xdp_md *ctx);
 #define BEGIN PS_WHOLE
 #define IPV6 PS_KINDS  // from there on
 #define TAGGED (2 * PS_KINDS)
+#define TAKE_UP (TAGGED + 1)  // IPv6: behind it
 
 // By enum ps_kind, IPv4 first.
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-  __uint(max_entries, TAGGED + 1);
+  __uint(max_entries, TAKE_UP + 2);
   __uint(key_size, sizeof(__u32));
   __array(values, int(void *));
 } programs SEC(".maps") = {.values = {
@@ -67,7 +82,19 @@ struct {
                                [IPV6 + PS_FIRST_FRAGMENT] = (void *)&walk6_first,
                                [IPV6 + PS_LATER_FRAGMENT] = (void *)&walk6_later,
                                [TAGGED] = (void *)&tagged,
+                               [TAKE_UP] = (void *)&take_up4,
+                               [TAKE_UP + 1] = (void *)&take_up6,
                            }};
+
+static __always_inline int forward(struct xdp_md *ctx, int family, enum ps_kind kind) {
+  const struct ps_tables tables = {};
+  const struct ps_frame frame = ps_frame_of(ctx);
+  const struct ps_verdict verdict = ps_walk_family(&tables, &frame, family, kind);
+  if (PS_LIKELY(!verdict.is_put_off)) return finish(ctx, &verdict);
+  ps_put_off(&tables, &frame, &verdict);
+  bpf_tail_call(ctx, &programs, TAKE_UP + (family == PS_IPV6));
+  return XDP_DROP;
+}
 
 int tagged(struct xdp_md *ctx) {
   const struct ps_tables tables = {};

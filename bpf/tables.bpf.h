@@ -7,6 +7,9 @@
 
 #include <bpf/bpf_helpers.h>
 
+// The kernel knows a program's context by the name of its type.
+#define ps_handle xdp_md
+
 #include "dataplane/core/access.h"
 #include "dataplane/core/packet.h"
 

@@ -18,6 +18,7 @@ enum {
   PS_FLOW_ANSWERED = 4,   // the backend has sent something; TCP: its SYN-ACK
   PS_FLOW_CONFIRMED = 8,  // and the client has shown that it got that
   PS_FLOW_UDP = 16,
+  PS_FLOW_COOKIE = 32,  // begun by a SYN cookie: sequence numbers are translated (cookie_flow.h)
 };
 
 // Half-open and closing flows older than this give way when no place is free: 2 s, longer than a
@@ -31,6 +32,11 @@ enum {
 // How far a client's first acknowledgement may be past the SYN-ACK: TCP fast open lets a backend
 // send data at once.
 #define PS_HANDSHAKE_WINDOW 65536u
+
+#define PS_FLOW_SCALE_SHIFT 35
+
+// What windows of ours are scaled by, towards a client that scales its own and has a SYN cookie.
+#define PS_OUR_SCALE 7
 
 // A 5-tuple as seen from us: the packet's source is remote, its destination local. What finds a
 // flow is the hash of its client's tuple (client to VIP), or of its return tuple (backend to source
@@ -59,6 +65,10 @@ PS_INLINE __u32 ps_flow_tick(__u64 word) {
 PS_INLINE __u32 ps_flow_state(__u64 word) {
   return (word >> 32) & 0x7;
 }
+// Of a flow begun by a SYN cookie: what its backend's windows are scaled by.
+PS_INLINE __u8 ps_flow_scale(__u64 word) {
+  return (word >> PS_FLOW_SCALE_SHIFT) & 0xf;
+}
 PS_INLINE __u32 ps_flow_flags(__u64 word) {
   return (word >> 40) & 0xff;
 }
@@ -68,6 +78,12 @@ PS_INLINE __u32 ps_flow_snat(__u64 word) {
 
 PS_INLINE __u64 ps_flow_word(__u32 tick, __u32 state, __u32 flags, __u32 snat, __u64 uses) {
   return tick | ((__u64)state << 32) | ((__u64)flags << 40) | ((__u64)snat << 48) | (uses << 56);
+}
+
+// The same flow with other particulars.
+PS_INLINE __u64 ps_flow_with(__u64 word, __u32 tick, __u32 state, __u32 flags) {
+  const __u64 kept = ~ps_flow_word(0xffffffff, 0x7, 0xff, 0, 0);
+  return (word & kept) | ps_flow_word(tick, state, flags, 0, 0);
 }
 
 // Whether two words are of the same flow: its place was not given to another one between them.
@@ -122,11 +138,11 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
     // believe it (RFC 5961), so neither do we.
     state = PS_FLOW_ESTABLISHED;
   }
-  const __u64 same = ps_flow_word(ps_flow_tick(word), state, flags, ps_flow_snat(word), word >> 56);
+  const __u64 same = ps_flow_with(word, ps_flow_tick(word), state, flags);
   if (same == word && ps_flow_age_ticks(word, now) < PS_REFRESH_TICKS) return word;
   // A client's packets prolong no reset: how long ago it was tells whether the backend believed it.
   if (same == word && state == PS_FLOW_CLOSING && to_backend) return word;
-  return ps_flow_word(now, state, flags, ps_flow_snat(word), word >> 56);
+  return ps_flow_with(word, now, state, flags);
 }
 
 // Established, confirmed and just seen: a packet without SYN, FIN or RST changes nothing in it.

@@ -23,6 +23,8 @@ struct ps_new_flow {
   __u16 service;
   __u16 backend;
   __u8 protocol;
+  __u8 flags;               // of the flow's word
+  struct ps_be32 sequence;  // ps_flow.sequence
   // Filled while a place is looked for:
   __u8 snat;        // place in settings->snat
   __u16 snat_port;  // host order
@@ -80,7 +82,7 @@ PS_INLINE void ps_write_flow(int family, struct ps_flow *flow, const struct ps_n
   flow->snat_port = ps_wire16(wanted->snat_port);
   flow->service = wanted->service;
   flow->backend = wanted->backend;
-  flow->expected_ack.raw = 0;
+  flow->sequence = wanted->sequence;
   if (family == PS_IPV6) ((struct ps_flow6 *)flow)->client = wanted->client;
 }
 
@@ -93,10 +95,11 @@ PS_INLINE enum ps_place_result ps_take_place(const struct ps_settings *settings,
 
   struct ps_flow *flow = ps_flow_way(set, family, wanted->way);
   const __u64 before = ps_flow_load(&flow->word);
-  const __u32 flags = wanted->protocol == PS_UDP ? PS_FLOW_UDP : 0;
   const __u64 uses = (before >> 56) + 1;
-  const __u64 claimed = ps_flow_word(wanted->now, PS_FLOW_CLAIMED, flags, wanted->snat, uses);
-  const __u64 open = ps_flow_word(wanted->now, PS_FLOW_HALF_OPEN, flags, wanted->snat, uses);
+  const __u64 claimed =
+      ps_flow_word(wanted->now, PS_FLOW_CLAIMED, wanted->flags, wanted->snat, uses);
+  const __u64 open =
+      ps_flow_word(wanted->now, PS_FLOW_HALF_OPEN, wanted->flags, wanted->snat, uses);
   if (!ps_flow_is_over(settings, before, wanted->now) &&
       !ps_flow_is_evictable(before, wanted->now)) {
     return PS_PLACE_TUPLE_IN_USE;

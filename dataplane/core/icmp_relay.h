@@ -25,10 +25,11 @@ struct ps_question {
   struct ps_search about;  // the client's tuple; the hash is filled in
   int place;               // of its entry, by ps_find_further; 0: not looked for, -1: nowhere
   // The answer:
-  __u64 onward;     // ps_index_entry.onward; 0: the service has no flows
-  __u16 service;    // 0: none
-  __u8 mode;        // enum ps_mode: how the error goes on
-  __u8 is_further;  // no answer yet: an entry may stand further than the first set
+  __u64 onward;          // ps_index_entry.onward; 0: the service has no flows
+  __u16 service;         // 0: none
+  __u8 mode;             // enum ps_mode: how the error goes on
+  __u8 is_further;       // no answer yet: an entry may stand further than the first set
+  __u32 sequence_shift;  // of a flow begun by a SYN cookie
 };
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_quoted_ipv4(struct ps_cursor *cursor,
@@ -105,8 +106,13 @@ PS_INLINE enum ps_reason ps_ask_family(const struct ps_tables *tables,
     if (question->is_further) return PS_REASON_NONE;
   }
   __u64 word = 0;
-  if (known.entry && ps_flow_of_entry(tables, settings, generation, family, known.entry,
-                                      known.onward, known.now, &word)) {
+  const struct ps_flow *flow = known.entry
+                                   ? ps_flow_of_entry(tables, settings, generation, family,
+                                                      known.entry, known.onward, known.now, &word)
+                                   : 0;
+  if (flow) {
+    const int is_shifted = ps_is_of_cookie(word) && ps_is_answered(word);
+    question->sequence_shift = is_shifted ? ps_host32(flow->sequence) : 0;
     question->service = (__u16)known.client;
     question->onward = known.onward;
     return PS_REASON_NONE;
@@ -153,6 +159,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_ask_about(const struct ps_tables *tables
   route->mode = question.mode;
   route->hash = question.about.hash;
   route->onward = question.onward;
+  route->arrival->sequence_shift = question.sequence_shift;
   return (enum ps_reason)reason;
 }
 
@@ -245,17 +252,28 @@ PS_INLINE __u64 ps_translate_quoted_checksums(int family, const struct ps_quoted
   return change + address_change + before + quoted->ipv4->checksum.raw;
 }
 
+// A backend looks for the sequence number that it has sent. It is quoted, where the datagram's
+// length and checksum would be.
+PS_INLINE __u64 ps_shift_quoted(const struct ps_quoted *quoted, const struct ps_route *route) {
+  if (quoted->protocol != PS_TCP) return 0;
+  void *sequence = &quoted->ports->length;
+  const struct ps_be32 before = {ps_load32(sequence)};
+  const struct ps_be32 after = ps_wire32(ps_host32(before) - route->arrival->sequence_shift);
+  ps_store32(sequence, after.raw);
+  return (__u64)(__u32)~before.raw + after.raw;
+}
+
 // Error and quotation go opposite ways: the quoted packet came from where the error goes to.
 PS_INLINE void ps_translate_error(int family, const struct ps_packet *packet,
-                                  const struct ps_quoted *quoted,
-                                  const struct ps_destination *next) {
+                                  const struct ps_quoted *quoted, const struct ps_destination *next,
+                                  __u64 shift_change) {
   const struct ps_destination back = {
       .from = next->to, .to = next->from, .from_port = next->to_port, .to_port = next->from_port};
   const __u64 outer_change = ps_address_change(family, packet->source, next->from) +
                              ps_address_change(family, packet->destination, next->to);
   const __u64 inner_change = ps_address_change(family, quoted->source, back.from) +
                              ps_address_change(family, quoted->destination, back.to);
-  const __u64 port_change = ps_port_change(quoted->ports, &back);
+  const __u64 port_change = ps_port_change(quoted->ports, &back) + shift_change;
   __u64 change = ps_translate_quoted_checksums(family, quoted, inner_change, port_change);
   if (family == PS_IPV6) change += outer_change;  // its pseudo-header's
   packet->icmp->checksum = ps_sum_end(ps_sum_begin(packet->icmp->checksum) + change);
@@ -279,6 +297,7 @@ PS_INLINE struct ps_exit ps_send_error(int family, int mode, int to_backend,
                                        const struct ps_quoted *quoted,
                                        const struct ps_route *route) {
   const struct ps_destination next = ps_towards(family, mode, to_backend, route);
-  ps_translate_error(family, packet, quoted, &next);
+  const __u64 shift_change = mode == PS_NAT && to_backend ? ps_shift_quoted(quoted, route) : 0;
+  ps_translate_error(family, packet, quoted, &next, shift_change);
   return next.exit;
 }

@@ -9,12 +9,13 @@
 // What the walk learns of a packet on its way to the rewrite.
 struct ps_route {
   const struct ps_settings *settings;
+  struct ps_arrival *arrival;
   const struct ps_service *service;
   const struct ps_backend *backend;
-  const struct ps_flow *flow;  // to the client, in mode nat
-  __u64 onward;                // to the backend: ps_index_entry.onward; its backend in any mode
-  __u64 hash;                  // of the client's tuple; to the backend
-  __u64 client_hop;            // as ps_flow.client_hop; to the client
+  struct ps_flow *flow;  // to the client, in mode nat
+  __u64 onward;          // to the backend: ps_index_entry.onward; its backend in any mode
+  __u64 hash;            // of the client's tuple; to the backend
+  __u64 client_hop;      // as ps_flow.client_hop; to the client
   __u32 generation;
   __u32 snat;        // to the client: place in settings->snat
   __u32 interface;   // place in settings->interfaces where the packet came in
@@ -56,10 +57,10 @@ PS_INLINE const struct ps_settings *ps_settings_now(const struct ps_tables *tabl
 PS_MUST_USE PS_INLINE enum ps_reason ps_arrive(const struct ps_tables *tables,
                                                const struct ps_frame *frame,
                                                struct ps_route *route) {
-  const struct ps_arrival *arrival = ps_arrival_at(tables, frame->worker);
+  route->arrival = ps_arrival_at(tables, frame->worker);
   route->settings = ps_settings_now(tables, &route->generation);
-  if (!route->settings || !arrival) return PS_REASON_tables_unreadable;
-  route->tags = arrival->tags;
+  if (!route->settings || !route->arrival) return PS_REASON_tables_unreadable;
+  route->tags = route->arrival->tags;
   struct ps_cursor cursor = {frame->data, frame->end};
   const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
   if (!ethernet || !ps_find_interface(frame, ethernet, route)) return PS_REASON_not_ours;

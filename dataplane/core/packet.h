@@ -9,14 +9,17 @@
 #include "dataplane/core/headers.h"
 #include "dataplane/core/reasons.h"
 
-// What a driver hands to the walk. Time is an argument: the core has no clock.
+// What a driver hands to the walk. Time is an argument: the core has no clock. `ps_handle` is
+// the driver's own, by which it finds the frame.
+struct ps_handle;
+
 struct ps_frame {
   __u8 *data;
-  __u8 *end;              // of the bytes that can be read: the headers have to be among them
-  void *handle;           // the driver's own, for ps_frame_length
-  __u32 interface_index;  // the kernel's, where it came in
-  __u32 worker;           // whose counters are written
-  __u32 now_ticks;        // monotonic, see PS_TICK_SHIFT
+  __u8 *end;                 // of the bytes that can be read: the headers have to be among them
+  struct ps_handle *handle;  // the driver's own
+  __u32 interface_index;     // the kernel's, where it came in
+  __u32 worker;              // whose counters are written
+  __u32 now_ticks;           // monotonic, see PS_TICK_SHIFT
 };
 
 // The whole frame's length in bytes, which may be in several buffers. Defined by each driver; asked
@@ -32,6 +35,15 @@ PS_MUST_USE PS_INLINE int ps_frame_extend(struct ps_frame *frame, __s32 bytes);
 
 // Ends the frame after `bytes`, which are fewer than it has. As above.
 PS_MUST_USE PS_INLINE int ps_frame_cut(struct ps_frame *frame, __u32 bytes);
+
+// The bytes of the handle's frame, anew: for a function of its own, which the BPF verifier checks
+// by itself.
+PS_INLINE struct ps_frame ps_frame_again(struct ps_handle *handle) {
+  struct ps_frame frame = {};
+  frame.handle = handle;
+  ps_frame_moved(&frame);
+  return frame;
+}
 
 // What a frame's IP packet is, by a look at its header. The walk is compiled for each kind, as for
 // each family, and each is a BPF program of its own: the verifier follows at most a million steps

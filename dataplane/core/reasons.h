@@ -28,7 +28,9 @@
   X(fragment_unknown, drop, "a later fragment whose first one is not known (any more)")  \
   X(extension_headers, drop, "an IPv6 extension header that is not stepped over")        \
   X(no_way_back, drop, "an answer to a client that is not known, without default route") \
-  X(tuple_in_use, drop, "the backend has this client's port by another service already")
+  X(tuple_in_use, drop, "the backend has this client's port by another service already") \
+  X(syn_cookie, answer, "a SYN to a service with SYN cookies: answered with one")        \
+  X(handshake_unfinished, drop, "the client has a cookie, its backend no connection yet")
 
 enum ps_reason {
   PS_REASON_NONE,  // forwarded

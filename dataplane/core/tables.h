@@ -13,7 +13,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 9
+#define PS_LAYOUT_VERSION 10
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -56,13 +56,51 @@ struct ps_interface {
 };
 PS_SIZE_IS(struct ps_interface, 16);
 
-// What was taken out of the frame that a worker has in hand. A cache line.
+#define PS_OPTION_BYTES 40u  // at most, behind a TCP header
+
+// Those of a segment that opens a connection (tcp_options.h).
+struct ps_tcp_options {
+  __u8 bytes[PS_OPTION_BYTES + 4];  // behind the last one: zeros
+  __u16 mss;                        // 0: none is told
+  __u8 mss_at;                      // where its value is
+  __u8 next;                        // where the next option begins
+  __u8 scale;                       // PS_NO_SCALE: none is told
+  __u8 count;                       // of bytes
+  __u8 reserved[14];
+};
+PS_SIZE_IS(struct ps_tcp_options, 64);
+
+// What a frame becomes behind the walk (become.h).
+enum ps_become {
+  PS_AS_IT_IS,
+  PS_ERROR,          // of ours, about it
+  PS_SYN_ACK,        // of ours, with a SYN cookie
+  PS_SYN,            // to the backend, of a client that has shown its cookie
+  PS_SYN_BY_PROBE,   // the same, by a segment of one byte before the client's first
+  PS_WINDOW_UPDATE,  // to the client, of the backend's SYN-ACK
+  PS_TO_CLIENT,      // in the client's sequence numbers
+  PS_TO_BACKEND,     // in the backend's
+};
+
+// What was taken out of the frame that a worker has in hand, and what is to be done with it behind
+// the walk. Two cache lines, of which the second is for handshakes.
 struct ps_arrival {
   __u32 tags;     // 0: nothing
   __u32 wire[2];  // the tags as they stood in the frame; the second may be 0
-  __u32 reserved[13];
+  // Of a connection begun by a SYN cookie (handshake.h):
+  __u8 become;           // enum ps_become; 0 between frames
+  __u8 window_scale;     // the backend's
+  __u16 header_bytes;    // of IP
+  __u32 sequence_shift;  // what the client's numbers are more than the backend's
+  // The verdict, while the frame becomes that:
+  __u32 egress_index;
+  __u32 egress_tags;
+  __u16 egress_mtu;  // of the way to the backend; 0: not known
+  __u16 reason;      // enum ps_reason
+  __u32 reserved[8];
+  struct ps_tcp_options options;
 };
-PS_SIZE_IS(struct ps_arrival, 64);
+PS_SIZE_IS(struct ps_arrival, 128);
 
 // States of a flow. A claimed entry is being written and matches nothing yet.
 enum ps_flow_state {
@@ -122,7 +160,8 @@ struct ps_service {
   __u16 earlier[PS_EARLIER_TABLES];  // lookup tables before, oldest first; 0: no more
   __u8 reserved[2];
   __u32 affinity_ticks;  // for how long a client keeps its backend without a packet; 0: no affinity
-  __u8 reserved_too[4];
+  __u8 syn_cookies;      // mode nat, TCP: SYNs are answered by us
+  __u8 reserved_too[3];
 };
 PS_SIZE_IS(struct ps_service, 64);
 
@@ -210,9 +249,10 @@ enum ps_recent_table {
 #define PS_RECENT_SETS 4096
 
 // One flow, both directions. `word` is the entry's life and changes by compare-and-swap only:
-// bits 0 to 31 the tick it was last seen at, 32 to 39 its state, 40 to 47 flags, 48 to 55 the place
-// of its source address, 56 to 63 a count of the entry's uses. The other fields are written between
-// claim and publication and stay.
+// bits 0 to 31 the tick it was last seen at, 32 to 34 its state, 35 to 38 a window scale
+// (cookie_flow.h), 40 to 47 flags, 48 to 55 the place of its source address, 56 to 63 a count of
+// the entry's uses. The other fields are written between claim and publication and stay, but for
+// the last.
 struct ps_flow {
   __u64 word;
   __u64 client_hop;  // bits 0 to 47 the MAC that the client's frames come from, 48 to 63 the
@@ -222,7 +262,9 @@ struct ps_flow {
   struct ps_be16 snat_port;
   __u16 service;
   __u16 backend;
-  struct ps_be32 expected_ack;  // TCP, half-open: what the client's handshake must acknowledge
+  // TCP, half-open: what the client's handshake must acknowledge. Begun by a SYN cookie, once its
+  // backend has answered: what is added to the backend's sequence numbers on the way to the client.
+  struct ps_be32 sequence;
 };
 PS_SIZE_IS(struct ps_flow, 32);
 

@@ -2,6 +2,7 @@
 // From a packet to its flow: the one it belongs to, or the one it begins.
 #pragma once
 
+#include "dataplane/core/cookie_flow.h"
 #include "dataplane/core/dnat.h"
 #include "dataplane/core/flow_create.h"
 #include "dataplane/core/match.h"
@@ -14,12 +15,12 @@ PS_INLINE void ps_follow_client(struct ps_flow *flow, __u64 hop) {
 }
 
 // TCP: the client acknowledges the backend's SYN-ACK. UDP has nothing to show but that it goes on.
-PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *flow) {
+PS_INLINE int ps_confirms(const struct ps_packet *packet, const struct ps_flow *flow, __u64 word) {
   if (packet->protocol == PS_UDP) return 1;
   if (!packet->tcp) return 0;  // a later fragment
   if ((packet->tcp_flags & (PS_TCP_ACK | PS_TCP_SYN)) != PS_TCP_ACK) return 0;
-  return ps_host32(packet->tcp->acknowledgement) - ps_host32(flow->expected_ack) <
-         PS_HANDSHAKE_WINDOW;
+  if (ps_is_of_cookie(word)) return 1;  // it has shown who it is before
+  return ps_host32(packet->tcp->acknowledgement) - ps_host32(flow->sequence) < PS_HANDSHAKE_WINDOW;
 }
 
 // UDP has no connection that a backend's failure would end: its flow goes elsewhere, with the first
@@ -46,6 +47,7 @@ struct ps_meeting {
   struct ps_flow *flow;  // 0: none
   __u64 word;            // its life as it was met
   const struct ps_backend *backend;
+  int shown;  // of a SYN cookie: enum ps_shown
 };
 
 // The backend that the client's address selects. `is_seen`: affinity takes note of the client.
@@ -74,9 +76,9 @@ PS_INLINE void ps_go_on(const struct ps_tables *tables, const struct ps_frame *f
                         const struct ps_known_flow *known, const struct ps_meeting *met) {
   ps_follow_client(met->flow, ps_client_hop(packet, route->interface));
   const __u64 word = ps_flow_update(met->flow, met->word, frame->now_ticks, 1, packet->tcp_flags,
-                                    ps_confirms(packet, met->flow));
+                                    ps_confirms(packet, met->flow, met->word));
   const int is_established = ps_flow_state(word) == PS_FLOW_ESTABLISHED;
-  ps_index_note(known, ps_is_plain(packet) && is_established);
+  ps_index_note(known, ps_is_plain(packet) && is_established && !ps_is_of_cookie(word));
   if (is_established && route->service->affinity_ticks) {
     ps_select_backend(tables, frame, family, packet->source, packet->source_port, route, 1);
   }
@@ -102,7 +104,8 @@ PS_INLINE void ps_keep_flow(const struct ps_frame *frame, const struct ps_packet
 PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *tables, int family,
                                                    const struct ps_packet *packet,
                                                    const struct ps_known_flow *known,
-                                                   __u16 selected, const struct ps_backend *backend,
+                                                   const struct ps_meeting *met, __u16 selected,
+                                                   const struct ps_backend *backend,
                                                    struct ps_route *route) {
   const struct ps_tuple tuple = ps_tuple_of(packet);
   struct ps_new_flow wanted = {};
@@ -117,6 +120,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *table
   wanted.service = route->service_id;
   wanted.backend = selected;
   wanted.protocol = packet->protocol;
+  wanted.flags = (__u8)((packet->protocol == PS_UDP) * PS_FLOW_UDP |
+                        (met->shown != PS_SHOWS_NOTHING) * PS_FLOW_COOKIE);
+  if (met->shown && packet->tcp) wanted.sequence = packet->tcp->acknowledgement;
   const enum ps_reason reason = ps_create_flow(tables, route->settings, family, backend, &wanted);
   route->is_new = 1;
   route->onward = ps_onward(wanted.snat_port, selected, wanted.snat, 0);
@@ -131,6 +137,18 @@ PS_INLINE void ps_go_by_address(const struct ps_packet *packet, __u16 selected,
   route->is_new = packet->protocol == PS_TCP && ps_is_opening(packet);
 }
 
+// Whether the flow that the client has is the one that it opens. Without branches where cookies
+// are: the BPF verifier would follow each.
+PS_INLINE int ps_stays(const struct ps_packet *packet, const struct ps_known_flow *known,
+                       const struct ps_meeting *met, __u16 selected, const struct ps_route *route) {
+  if (!met->flow || route->service->mode != PS_NAT) return 0;
+  if (!route->service->syn_cookies) return selected == ps_onward_backend(known->onward);
+  if (!met->shown || !packet->tcp || !met->backend) return 0;
+  return !((ps_flow_state(met->word) ^ PS_FLOW_HALF_OPEN) |
+           ((ps_flow_flags(met->word) & PS_FLOW_COOKIE) ^ PS_FLOW_COOKIE) | met->backend->down |
+           (met->flow->sequence.raw ^ packet->tcp->acknowledgement.raw));
+}
+
 // A flow for a client that opens one, where the mode has flows: its old one made new when it leads
 // to the same backend, else one to the backend that its address selects.
 PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables,
@@ -143,8 +161,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   const int is_seen = packet->protocol == PS_UDP || !ps_is_opening(packet);
   const __u16 selected =
       ps_select_backend(tables, frame, family, packet->source, packet->source_port, route, is_seen);
-  const int stays =
-      met->flow && route->service->mode == PS_NAT && selected == ps_onward_backend(known->onward);
+  const int stays = ps_stays(packet, known, met, selected, route);
   if (met->flow && !stays) {
     ps_free_flow(met->flow, met->word);
     ps_index_note(known, 0);  // nobody is to go by the entry of a flow that has ended
@@ -159,8 +176,20 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   if (!backend || backend->family != family) return PS_REASON_backend_gone;
   if (!backend->resolved) return PS_REASON_backend_unresolved;
   if (settings->snat_count[family == PS_IPV6] == 0) return PS_REASON_no_snat_address;
-  if (!stays) return ps_begin_flow(tables, family, packet, known, selected, backend, route);
-  ps_keep_flow(frame, packet, known, met, route);
+  if (route->service->syn_cookies && !met->shown) {
+    route->arrival->egress_mtu = backend->mtu;
+    return PS_REASON_syn_cookie;
+  }
+  if (!stays) {
+    const enum ps_reason reason =
+        ps_begin_flow(tables, family, packet, known, met, selected, backend, route);
+    if (reason) return reason;
+  } else if (!met->shown) {
+    ps_keep_flow(frame, packet, known, met, route);
+  }
+  if (met->shown) {
+    route->arrival->become = met->shown == PS_SHOWS_BY_PROBE ? PS_SYN_BY_PROBE : PS_SYN;
+  }
   return PS_REASON_NONE;
 }
 
@@ -189,13 +218,20 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_meet_flow(const struct ps_tables *tables
     met.flow = ps_flow_of_entry(tables, route->settings, route->generation, family, known->entry,
                                 known->onward, frame->now_ticks, &met.word);
   }
-  if (met.flow && met.backend && !ps_may_move(packet, met.backend, met.word)) {
+  met.shown = ps_shown(frame->handle, route->settings, route->service, met.flow ? met.word : 0,
+                       frame->now_ticks);
+  if (met.flow && met.backend && !met.shown && !ps_may_move(packet, met.backend, met.word)) {
+    if (!PS_LIKELY(!ps_is_of_cookie(met.word))) {
+      const enum ps_reason reason =
+          ps_meet_cookie_client(packet, met.flow, met.word, route->arrival);
+      if (reason) return reason;
+    }
     ps_go_on(tables, frame, family, packet, route, known, &met);
     const struct ps_known_flow in_memory = *known;  // only here, not for every packet
     ps_index_keep_spilled(tables, route->settings, family, &in_memory);
     return PS_REASON_NONE;
   }
-  if (route->service->mode == PS_NAT && !ps_is_opening(packet)) {
+  if (route->service->mode == PS_NAT && !met.shown && !ps_is_opening(packet)) {
     return known->entry && !met.backend ? PS_REASON_backend_gone : PS_REASON_no_flow;
   }
   return ps_open_flow(tables, frame, family, packet, known, &met, route);
@@ -260,7 +296,8 @@ PS_INLINE void ps_note_answer(const struct ps_frame *frame, const struct ps_pack
                               struct ps_flow *flow, __u64 word) {
   const __u8 syn_ack = PS_TCP_SYN | PS_TCP_ACK;
   if (packet->tcp && (packet->tcp_flags & syn_ack) == syn_ack) {
-    flow->expected_ack = ps_wire32(ps_host32(packet->tcp->sequence) + 1);
+    if (ps_is_of_cookie(word)) return;  // ps_take_syn_ack
+    flow->sequence = ps_wire32(ps_host32(packet->tcp->sequence) + 1);
   }
   ps_flow_update(flow, word, frame->now_ticks, 0, packet->tcp_flags, 0);
 }
@@ -310,7 +347,13 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_answer(const struct ps_tables *tab
   }
   route->service = ps_service_at(tables, route->generation, route->service_id);
   if (!route->service || route->service->family != family) return PS_REASON_no_flow;
-  return ps_has_hops(family, packet) ? PS_REASON_NONE : PS_REASON_ttl_expired;
+  if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
+  if (PS_LIKELY(!ps_is_of_cookie(ps_flow_load(&route->flow->word))) || !packet->tcp) {
+    return PS_REASON_NONE;
+  }
+  route->arrival->header_bytes = (__u16)packet->header_bytes;
+  return (enum ps_reason)ps_meet_cookie_answer(frame->handle, family, route->flow, route->arrival,
+                                               frame->now_ticks);
 }
 
 // From a packet that is for no service and no flow to the client that it answers in mode dnat.

@@ -113,7 +113,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_encapsulate(const struct ps_frame *frame
                                                     const struct ps_route *route) {
   const int outer_family = route->backend->family;
   const __u32 mtu = ps_tunnel_mtu(route->backend);
-  if (mtu && packet->ip_bytes > mtu) return PS_REASON_packet_too_big;
+  if (mtu && packet->ip_bytes > mtu) {
+    route->arrival->egress_mtu = (__u16)mtu;
+    return PS_REASON_packet_too_big;
+  }
   if (ps_is_tunnel_source(route->settings, family, packet->source)) return PS_REASON_loop;
   if (!route->settings->tunnel_source[outer_family == PS_IPV6].word[0].raw) {
     return PS_REASON_no_tunnel_source;

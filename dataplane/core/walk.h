@@ -8,8 +8,8 @@
 // bytes are untouched.
 #pragma once
 
+#include "dataplane/core/become.h"
 #include "dataplane/core/fragment.h"
-#include "dataplane/core/icmp_error.h"
 #include "dataplane/core/icmp_relay.h"
 #include "dataplane/core/track.h"
 #include "dataplane/core/vlan.h"
@@ -22,6 +22,7 @@ struct ps_verdict {
   __u32 interface_index;  // PS_TRANSMIT: where the frame leaves
   __u32 tags;             // and the VLAN tags that it gets there (ps_leave)
   __u32 arrived_tags;     // those that were taken out of it
+  int is_put_off;         // until the frame has become what it is to (ps_take_up)
 };
 
 PS_INLINE enum ps_action ps_action_of(enum ps_reason reason) {
@@ -149,19 +150,23 @@ PS_INLINE enum ps_reason ps_whose(const struct ps_tables *tables, int family,
   return ps_is_vip(tables, route->generation, family, &destination) ? reason : PS_REASON_not_ours;
 }
 
-// Counts why the packet is not forwarded; it may become an error to its sender.
+// Counts why the packet is not forwarded; it may become an answer to its sender.
 PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables,
-                                                  const struct ps_frame *frame, int family,
+                                                  const struct ps_frame *frame,
                                                   const struct ps_route *route,
                                                   enum ps_reason reason) {
   struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, route->service_id);
   if (counts) counts->count[reason & (PS_REASON_SLOTS - 1)]++;
-  struct ps_verdict verdict = {ps_action_of(reason), reason, frame->interface_index, route->tags,
-                               route->tags};
+  struct ps_verdict verdict = {.action = ps_action_of(reason),
+                               .reason = reason,
+                               .interface_index = frame->interface_index,
+                               .tags = route->tags,
+                               .arrived_tags = route->tags};
+  if (!route->arrival) return verdict;
+  route->arrival->become = PS_AS_IT_IS;
   if (verdict.action == PS_TRANSMIT) {
-    const __u32 mtu = route->backend ? ps_tunnel_mtu(route->backend) : 0;
-    const struct ps_icmp_error error = ps_error_about(family, reason, mtu);
-    if (!ps_answer_with_error(frame, family, error)) verdict.action = PS_DROP;
+    route->arrival->become = reason == PS_REASON_syn_cookie ? PS_SYN_ACK : PS_ERROR;
+    verdict.is_put_off = 1;
   }
   return verdict;
 }
@@ -191,20 +196,64 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
       }
     }
   }
-  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, family, &route, reason);
-  const struct ps_verdict verdict = {PS_TRANSMIT, PS_REASON_NONE, out.interface_index, out.tags,
-                                     route.tags};
+  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, &route, reason);
+  const struct ps_verdict verdict = {.action = PS_TRANSMIT,
+                                     .interface_index = out.interface_index,
+                                     .tags = out.tags,
+                                     .arrived_tags = route.tags,
+                                     .is_put_off = *(volatile __u8 *)&route.arrival->become};
   return verdict;
 }
 
-PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_any(const struct ps_tables *tables,
-                                                    const struct ps_frame *frame, int family) {
+// Between the walk and ps_take_up, which may be another program's.
+PS_INLINE void ps_put_off(const struct ps_tables *tables, const struct ps_frame *frame,
+                          const struct ps_verdict *verdict) {
+  struct ps_arrival *arrival = ps_arrival_at(tables, frame->worker);
+  if (!arrival) return;
+  arrival->egress_index = verdict->interface_index;
+  arrival->egress_tags = verdict->tags;
+  arrival->reason = (__u16)verdict->reason;
+}
+
+// The verdict that was put off, when the frame has become what it was to.
+PS_MUST_USE PS_INLINE struct ps_verdict ps_take_up(const struct ps_tables *tables,
+                                                   const struct ps_frame *frame, int family) {
+  struct ps_verdict verdict = {.action = PS_DROP, .reason = PS_REASON_tables_unreadable};
+  __u32 generation = 0;
+  const struct ps_settings *settings = ps_settings_now(tables, &generation);
+  struct ps_arrival *arrival = ps_arrival_at(tables, frame->worker);
+  if (!settings || !arrival) return verdict;
+  struct ps_frame moved = *frame;
+  const int is_done = ps_become(&moved, settings, family, arrival);
+  arrival->become = PS_AS_IT_IS;
+  verdict.action = is_done ? PS_TRANSMIT : PS_DROP;
+  verdict.reason = (enum ps_reason)arrival->reason;
+  verdict.interface_index = arrival->egress_index;
+  verdict.tags = arrival->egress_tags;
+  verdict.arrived_tags = arrival->tags;
+  if (is_done || verdict.reason) return verdict;
+  verdict.reason = PS_REASON_no_room;
+  struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, 0);
+  if (counts) counts->count[PS_REASON_no_room]++;
+  return verdict;
+}
+
+PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_kind(const struct ps_tables *tables,
+                                                     const struct ps_frame *frame, int family) {
   switch (ps_frame_kind(frame, family)) {
     case PS_ICMP: return ps_walk_family(tables, frame, family, PS_ICMP);
     case PS_FIRST_FRAGMENT: return ps_walk_family(tables, frame, family, PS_FIRST_FRAGMENT);
     case PS_LATER_FRAGMENT: return ps_walk_family(tables, frame, family, PS_LATER_FRAGMENT);
     default: return ps_walk_family(tables, frame, family, PS_WHOLE);
   }
+}
+
+PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_any(const struct ps_tables *tables,
+                                                    const struct ps_frame *frame, int family) {
+  const struct ps_verdict verdict = ps_walk_kind(tables, frame, family);
+  if (PS_LIKELY(!verdict.is_put_off)) return verdict;
+  ps_put_off(tables, frame, &verdict);
+  return ps_take_up(tables, frame, family);
 }
 
 // The verdict of a frame without tags that has none to get needs no more than that.
@@ -229,7 +278,7 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_untagged(const struct ps_tables 
     case PS_IPV4: return ps_walk_any(tables, frame, PS_IPV4);
     case PS_IPV6: return ps_walk_any(tables, frame, PS_IPV6);
   }
-  const struct ps_verdict not_ip = {PS_PASS, PS_REASON_not_ours, 0, 0, 0};
+  const struct ps_verdict not_ip = {.action = PS_PASS, .reason = PS_REASON_not_ours};
   return not_ip;
 }
 
@@ -238,7 +287,7 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
                                                 const struct ps_frame *frame) {
   struct ps_frame bare = *frame;
   if (ps_frame_is_tagged(frame) && !ps_take_tags(tables, &bare)) {
-    const struct ps_verdict not_ours = {PS_PASS, PS_REASON_not_ours, 0, 0, 0};
+    const struct ps_verdict not_ours = {.action = PS_PASS, .reason = PS_REASON_not_ours};
     return not_ours;
   }
   struct ps_verdict verdict = ps_walk_untagged(tables, &bare);
