@@ -71,6 +71,7 @@ struct ServiceConfig {
   HashOf hash = HashOf::kClient;
   ClientPrefix client_prefix;
   std::optional<AffinityConfig> affinity;
+  bool syn_cookies = false;  // the appliance answers SYNs; mode nat, TCP
   AllDownPolicy all_down = AllDownPolicy::kReject;
   bool announce = true;  // put the VIP on the loopback and announce it
   HealthCheckConfig health;

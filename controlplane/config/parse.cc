@@ -216,6 +216,8 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   reader.choice<HashOf>("hash", service.hash,
                         {{"client", HashOf::kClient}, {"flow", HashOf::kFlow}});
   reader.boolean("announce", service.announce);
+  place.syn_cookies = reader.place("syn_cookies");
+  reader.boolean("syn_cookies", service.syn_cookies);
   if (const auto* prefix = reader.table("client_prefix")) {
     read_client_prefix(*prefix, file, service.client_prefix, findings);
   }

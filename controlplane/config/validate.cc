@@ -173,6 +173,19 @@ void check_health(const ServiceConfig& service, const ServicePlaces& place, Find
   }
 }
 
+void check_syn_cookies(const ServiceConfig& service, const ServicePlaces& places,
+                       Findings& findings) {
+  if (!service.syn_cookies) return;
+  if (service.protocol == Protocol::kUdp) {
+    findings.add(places.syn_cookies, "makes no sense for protocol udp: only TCP has SYNs");
+  } else if (service.mode != Mode::kNat) {
+    findings.add(places.syn_cookies,
+                 fmt::format("needs mode nat, found mode {}: sequence numbers are translated from "
+                             "then on, and answers have to come back through penstock",
+                             to_string(service.mode)));
+  }
+}
+
 void check_room(const Config& config, const ConfigPlaces& places, Findings& findings) {
   std::set<std::pair<Protocol, Endpoint>> backends;
   for (const ServiceConfig& service : config.services) {
@@ -250,6 +263,7 @@ void validate(const Config& config, const ConfigPlaces& places, Findings& findin
     check_vip(config, service, places.services[i], findings);
     if (is_whole(service)) check_backends(config, service, places.services[i], findings);
     check_health(service, places.services[i], findings);
+    check_syn_cookies(service, places.services[i], findings);
   }
   check_room(config, places, findings);
 }

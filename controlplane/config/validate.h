@@ -15,6 +15,7 @@ struct ServicePlaces {
   Place address;
   Place timeout;
   Place health_type;
+  Place syn_cookies;
   std::vector<Place> backend_names;
   std::vector<Place> backend_addresses;
 };

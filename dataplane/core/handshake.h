@@ -336,6 +336,7 @@ PS_INLINE int ps_shift_to_client(const struct ps_frame *frame, const struct ps_a
 PS_INLINE int ps_shift_to_backend(const struct ps_frame *frame, const struct ps_arrival *by) {
   struct ps_tcp *tcp = ps_find_tcp(frame, by->header_bytes);
   if (!tcp) return 0;
+  if (!(tcp->flags & PS_TCP_ACK)) return 1;
   const __u64 without = (__u32)~tcp->acknowledgement.raw;
   tcp->acknowledgement = ps_wire32(ps_host32(tcp->acknowledgement) - by->sequence_shift);
   tcp->checksum = ps_sum_end(ps_sum_begin(tcp->checksum) + without + tcp->acknowledgement.raw);

@@ -137,6 +137,7 @@ ps_service to_table(const ServiceEntry& from) {
   to.mode = static_cast<uint8_t>(from.mode);
   to.has_flows = from.has_flows;
   to.hashes_port = from.hashes_port;
+  to.syn_cookies = from.syn_cookies;
   to.affinity_ticks = ticks(from.affinity_idle);
   to.epoch_shift = static_cast<uint8_t>(std::bit_width(std::max(to.affinity_ticks, 1u) - 1));
   std::copy(from.earlier.begin(), from.earlier.end(), to.earlier);
@@ -151,6 +152,7 @@ ServiceEntry from_table(const ps_service& from) {
   to.mode = static_cast<Mode>(from.mode);
   to.has_flows = from.has_flows;
   to.hashes_port = from.hashes_port;
+  to.syn_cookies = from.syn_cookies;
   to.lookup_table = from.lookup_table;
   to.affinity_idle = std::chrono::floor<std::chrono::seconds>(from_ticks(from.affinity_ticks));
   for (const uint16_t place : from.earlier) {

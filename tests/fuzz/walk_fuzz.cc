@@ -68,7 +68,7 @@ class Player {
     const size_t room = kRoomBytes[arrival.room];
     const auto memory = std::make_unique<uint8_t[]>(room + frame.size());
     std::copy(frame.begin(), frame.end(), memory.get() + room);
-    ps_frame_buffer buffer{memory.get(), memory.get() + room, memory.get() + room + frame.size()};
+    ps_handle buffer{memory.get(), memory.get() + room, memory.get() + room + frame.size()};
     const ps_frame input = {.data = buffer.data,
                             .end = buffer.end,
                             .handle = &buffer,

@@ -42,6 +42,7 @@ class Packet:
     flags: str = "A"
     sequence: int = 1000
     acknowledgement: int = 0
+    window: int = 29200
     tcp_options: tuple = ()
     ip_options: bytes = b""  # IPv4, a multiple of four bytes
     traffic_class: int = 0
@@ -76,7 +77,7 @@ class Packet:
     def _transport(self):
         if self.protocol == "tcp":
             return TCP(sport=self.source_port, dport=self.destination_port, flags=self.flags,
-                       seq=self.sequence, ack=self.acknowledgement, window=29200,
+                       seq=self.sequence, ack=self.acknowledgement, window=self.window,
                        options=list(self.tcp_options))
         zero = {"chksum": 0} if self.without_checksum else {}
         return UDP(sport=self.source_port, dport=self.destination_port, **zero)
@@ -324,6 +325,7 @@ class Service:
     mode: str = "nat"
     has_flows: bool = True
     hash: str = "client"  # "flow": the client's port too
+    syn_cookies: bool = False
 
     def bits(self):
         return self.prefix_bits or ip_address(self.address).max_prefixlen
@@ -340,7 +342,7 @@ class Service:
         return {"id": self.id, "protocol": self.protocol,
                 "address": self.address, "port": self.port,
                 "client_prefix_bits": self.bits(), "hash": self.hash, "mode": self.mode,
-                "has_flows": self.has_flows,
+                "has_flows": self.has_flows, "syn_cookies": self.syn_cookies,
                 "slots": list(self.slots)}
 
 

@@ -17,7 +17,7 @@ class CoreExecutor : public Executor {
     Bytes memory(kRoom);
     memory.insert(memory.end(), frame.begin(), frame.end());
     memory.shrink_to_fit();
-    ps_frame_buffer buffer{memory.data(), memory.data() + kRoom, memory.data() + memory.size()};
+    ps_handle buffer{memory.data(), memory.data() + kRoom, memory.data() + memory.size()};
     const ps_frame input = {.data = buffer.data,
                             .end = buffer.end,
                             .handle = &buffer,

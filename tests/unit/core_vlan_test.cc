@@ -48,7 +48,7 @@ TEST_F(Vlans, AreNotKeptForTheWorkersNextFrame) {
     Bytes frame = bytes;
     frame.at(26) = hops;
     frame.insert(frame.begin(), 64, 0);
-    ps_frame_buffer buffer{frame.data(), frame.data() + 64, frame.data() + frame.size()};
+    ps_handle buffer{frame.data(), frame.data() + 64, frame.data() + frame.size()};
     const ps_frame input{buffer.data,           buffer.end, &buffer,
                          CoreWorld::kInterface, 0,          world_.now_ticks};
     EXPECT_EQ(ps_walk(&world_.tables(), &input).action, PS_TRANSMIT);

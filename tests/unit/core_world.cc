@@ -243,7 +243,7 @@ Endpoint CoreWorld::client(Family family, uint32_t number) {
 
 Sent CoreWorld::send(const Packet& packet, uint32_t worker, uint32_t ticks_ahead) const {
   Bytes bytes = frame_of(packet);
-  ps_frame_buffer buffer{bytes.data(), bytes.data(), bytes.data() + bytes.size()};
+  ps_handle buffer{bytes.data(), bytes.data(), bytes.data() + bytes.size()};
   const ps_frame frame{buffer.data, buffer.end, &buffer,
                        kInterface,  worker,     now_ticks + ticks_ahead};
   Sent sent;
