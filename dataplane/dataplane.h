@@ -88,6 +88,7 @@ struct ServiceEntry {
   bool has_flows = true;                 // its mode has, or one that it was in before
   bool hashes_port = false;              // the client's, beside its address
   bool syn_cookies = false;              // mode nat, TCP: the dataplane answers SYNs
+  bool clamps_mss = false;               // mode tunnel, TCP: SYNs ask for segments that fit
   std::chrono::seconds affinity_idle{};  // 0: a client goes where the lookup table leads
   std::vector<LookupTableId> earlier;    // affinity tables that were in use before, oldest first
   bool operator==(const ServiceEntry&) const = default;

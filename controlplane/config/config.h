@@ -72,6 +72,7 @@ struct ServiceConfig {
   ClientPrefix client_prefix;
   std::optional<AffinityConfig> affinity;
   bool syn_cookies = false;  // the appliance answers SYNs; mode nat, TCP
+  bool clamp_mss = false;    // SYNs ask for segments that fit the tunnel; mode tunnel, TCP
   AllDownPolicy all_down = AllDownPolicy::kReject;
   bool announce = true;  // put the VIP on the loopback and announce it
   HealthCheckConfig health;

@@ -218,6 +218,8 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   reader.boolean("announce", service.announce);
   place.syn_cookies = reader.place("syn_cookies");
   reader.boolean("syn_cookies", service.syn_cookies);
+  place.clamp_mss = reader.place("clamp_mss");
+  reader.boolean("clamp_mss", service.clamp_mss);
   if (const auto* prefix = reader.table("client_prefix")) {
     read_client_prefix(*prefix, file, service.client_prefix, findings);
   }

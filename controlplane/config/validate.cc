@@ -186,6 +186,20 @@ void check_syn_cookies(const ServiceConfig& service, const ServicePlaces& places
   }
 }
 
+void check_clamp_mss(const ServiceConfig& service, const ServicePlaces& places,
+                     Findings& findings) {
+  if (!service.clamp_mss) return;
+  if (service.protocol == Protocol::kUdp) {
+    findings.add(places.clamp_mss, "makes no sense for protocol udp: only TCP has SYNs");
+  } else if (service.mode != Mode::kTunnel) {
+    findings.add(
+        places.clamp_mss,
+        fmt::format("needs mode tunnel, found mode {}: without a tunnel's header what fits "
+                    "the client's way fits the backend's",
+                    to_string(service.mode)));
+  }
+}
+
 void check_room(const Config& config, const ConfigPlaces& places, Findings& findings) {
   std::set<std::pair<Protocol, Endpoint>> backends;
   for (const ServiceConfig& service : config.services) {
@@ -264,6 +278,7 @@ void validate(const Config& config, const ConfigPlaces& places, Findings& findin
     if (is_whole(service)) check_backends(config, service, places.services[i], findings);
     check_health(service, places.services[i], findings);
     check_syn_cookies(service, places.services[i], findings);
+    check_clamp_mss(service, places.services[i], findings);
   }
   check_room(config, places, findings);
 }

@@ -16,6 +16,7 @@ struct ServicePlaces {
   Place timeout;
   Place health_type;
   Place syn_cookies;
+  Place clamp_mss;
   std::vector<Place> backend_names;
   std::vector<Place> backend_addresses;
 };

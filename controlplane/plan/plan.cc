@@ -171,6 +171,7 @@ class Planner {
         service.vip.address.is_ipv4() ? service.client_prefix.ipv4 : service.client_prefix.ipv6;
     entry.hashes_port = service.hash == HashOf::kFlow;
     entry.syn_cookies = service.syn_cookies;
+    entry.clamps_mss = service.clamp_mss;
     if (service.affinity) {
       entry.affinity_idle = std::chrono::floor<std::chrono::seconds>(service.affinity->idle);
     }

@@ -12,7 +12,7 @@
 PS_INLINE int ps_become_error(const struct ps_frame *frame, int family,
                               const struct ps_arrival *arrival) {
   const struct ps_icmp_error error =
-      ps_error_about(family, (enum ps_reason)arrival->reason, arrival->egress_mtu);
+      ps_error_about(family, (enum ps_reason)arrival->reason, arrival->limit_bytes);
   return ps_answer_with_error(frame, family, error);
 }
 
@@ -27,6 +27,7 @@ PS_MUST_USE PS_INLINE int ps_become(struct ps_frame *frame, const struct ps_sett
     case PS_WINDOW_UPDATE: return ps_become_window_update(frame, family, arrival->sequence_shift);
     case PS_TO_CLIENT: return ps_shift_to_client(frame, arrival);
     case PS_TO_BACKEND: return ps_shift_to_backend(frame, arrival);
+    case PS_CLAMPED: return ps_clamp_mss(frame, arrival, arrival->limit_bytes);
     default: return 0;
   }
 }

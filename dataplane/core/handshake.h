@@ -229,7 +229,7 @@ PS_INLINE int ps_become_syn_ack(struct ps_frame *frame, const struct ps_settings
       .sequence =
           ps_make_cookie(settings, family, &tuple, client_sequence, terms, frame->now_ticks),
       .acknowledgement = client_sequence + 1,
-      .mss = ps_mss_of(family, arrival->egress_mtu),
+      .mss = ps_mss_of(family, arrival->limit_bytes),
       .scale = (__u8)(options->scale == PS_NO_SCALE ? PS_NO_SCALE : PS_OUR_SCALE),
       .flags = PS_TCP_SYN | PS_TCP_ACK,
       .is_answer = 1,
@@ -317,6 +317,28 @@ PS_INLINE struct ps_tcp *ps_find_tcp(const struct ps_frame *frame, __u32 header_
   PS_OPAQUE(header_bytes);
   if (!ps_take(&cursor, (__u32)sizeof(struct ps_ethernet) + header_bytes)) return 0;
   return (struct ps_tcp *)ps_take(&cursor, sizeof(struct ps_tcp));
+}
+
+// A SYN asks for no larger segments than fit, by so many bytes: its option and checksum are
+// changed.
+PS_INLINE int ps_clamp_mss(const struct ps_frame *frame, struct ps_arrival *arrival, __u32 most) {
+  struct ps_tcp *tcp = ps_find_tcp(frame, arrival->header_bytes);
+  struct ps_tcp_options *options = &arrival->options;
+  if (!tcp || !ps_read_options(frame, tcp, options)) return 0;
+  if (options->mss <= most) return 1;
+  __u32 at = options->mss_at;
+  PS_OPAQUE(at);
+  struct ps_cursor cursor = {(__u8 *)(tcp + 1) + (at & 63), frame->end};
+  struct ps_be16 *mss = (struct ps_be16 *)ps_take(&cursor, sizeof *mss);
+  if (!mss) return 0;
+  const __u16 before = mss->raw;
+  *mss = ps_wire16((__u16)most);
+  // An option may begin anywhere: across two words of the sum its bytes change places.
+  const __u64 change = at & 1
+                           ? (__u64)(__u16)~__builtin_bswap16(before) + __builtin_bswap16(mss->raw)
+                           : (__u64)(__u16)~before + mss->raw;
+  tcp->checksum = ps_sum_end(ps_sum_begin(tcp->checksum) + change);
+  return 1;
 }
 
 // A segment of the backend's, in the client's numbers.

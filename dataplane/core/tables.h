@@ -80,6 +80,7 @@ enum ps_become {
   PS_WINDOW_UPDATE,  // to the client, of the backend's SYN-ACK
   PS_TO_CLIENT,      // in the client's sequence numbers
   PS_TO_BACKEND,     // in the backend's
+  PS_CLAMPED,        // a SYN in a tunnel, which asks for no larger segments than fit
 };
 
 // What was taken out of the frame that a worker has in hand, and what is to be done with it behind
@@ -90,13 +91,13 @@ struct ps_arrival {
   // Of a connection begun by a SYN cookie (handshake.h):
   __u8 become;           // enum ps_become; 0 between frames
   __u8 window_scale;     // the backend's
-  __u16 header_bytes;    // of IP
+  __u16 header_bytes;    // of IP, in a tunnel of both
   __u32 sequence_shift;  // what the client's numbers are more than the backend's
   // The verdict, while the frame becomes that:
   __u32 egress_index;
   __u32 egress_tags;
-  __u16 egress_mtu;  // of the way to the backend; 0: not known
-  __u16 reason;      // enum ps_reason
+  __u16 limit_bytes;  // the MTU of the way to the backend (0: not known), or the largest segment
+  __u16 reason;       // enum ps_reason
   __u32 reserved[8];
   struct ps_tcp_options options;
 };
@@ -161,7 +162,8 @@ struct ps_service {
   __u8 reserved[2];
   __u32 affinity_ticks;  // for how long a client keeps its backend without a packet; 0: no affinity
   __u8 syn_cookies;      // mode nat, TCP: SYNs are answered by us
-  __u8 reserved_too[3];
+  __u8 clamps_mss;       // mode tunnel, TCP: SYNs ask for segments that fit
+  __u8 reserved_too[2];
 };
 PS_SIZE_IS(struct ps_service, 64);
 

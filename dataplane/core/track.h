@@ -177,7 +177,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   if (!backend->resolved) return PS_REASON_backend_unresolved;
   if (settings->snat_count[family == PS_IPV6] == 0) return PS_REASON_no_snat_address;
   if (route->service->syn_cookies && !met->shown) {
-    route->arrival->egress_mtu = backend->mtu;
+    route->arrival->limit_bytes = backend->mtu;
     return PS_REASON_syn_cookie;
   }
   if (!stays) {

@@ -107,6 +107,17 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_wrap(const struct ps_frame *frame, int o
   return PS_REASON_NONE;
 }
 
+// A SYN of a service that clamps: once it is in the tunnel, it asks for segments that fit there.
+PS_INLINE void ps_clamp_behind(const struct ps_packet *packet, const struct ps_route *route) {
+  const __u32 header_bytes = packet->header_bytes + (__u32)sizeof(struct ps_tcp);
+  const __u32 mtu = ps_tunnel_mtu(route->backend);
+  if (!packet->tcp || !(packet->tcp_flags & PS_TCP_SYN) || mtu <= header_bytes) return;
+  route->arrival->become = PS_CLAMPED;
+  route->arrival->limit_bytes = (__u16)(mtu - header_bytes);
+  route->arrival->header_bytes =
+      (__u16)(packet->header_bytes + ps_ip_header_bytes(route->backend->family));
+}
+
 // The packet's pointers are void after it.
 PS_MUST_USE PS_INLINE enum ps_reason ps_encapsulate(const struct ps_frame *frame, int family,
                                                     const struct ps_packet *packet,
@@ -114,7 +125,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_encapsulate(const struct ps_frame *frame
   const int outer_family = route->backend->family;
   const __u32 mtu = ps_tunnel_mtu(route->backend);
   if (mtu && packet->ip_bytes > mtu) {
-    route->arrival->egress_mtu = (__u16)mtu;
+    route->arrival->limit_bytes = (__u16)mtu;
     return PS_REASON_packet_too_big;
   }
   if (ps_is_tunnel_source(route->settings, family, packet->source)) return PS_REASON_loop;

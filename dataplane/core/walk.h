@@ -78,7 +78,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_send(const struct ps_frame *frame, int f
     return PS_REASON_NONE;
   }
   *out = ps_exit_to(route->backend);
-  if (route->mode == PS_TUNNEL) return ps_encapsulate(frame, family, packet, route);
+  if (route->mode == PS_TUNNEL) {
+    if (route->service->clamps_mss) ps_clamp_behind(packet, route);
+    return ps_encapsulate(frame, family, packet, route);
+  }
   ps_hand_over(family, packet, route);
   return PS_REASON_NONE;
 }
@@ -224,6 +227,7 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_take_up(const struct ps_tables *table
   struct ps_arrival *arrival = ps_arrival_at(tables, frame->worker);
   if (!settings || !arrival) return verdict;
   struct ps_frame moved = *frame;
+  ps_frame_moved(&moved);
   const int is_done = ps_become(&moved, settings, family, arrival);
   arrival->become = PS_AS_IT_IS;
   verdict.action = is_done ? PS_TRANSMIT : PS_DROP;

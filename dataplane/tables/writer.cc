@@ -138,6 +138,7 @@ ps_service to_table(const ServiceEntry& from) {
   to.has_flows = from.has_flows;
   to.hashes_port = from.hashes_port;
   to.syn_cookies = from.syn_cookies;
+  to.clamps_mss = from.clamps_mss;
   to.affinity_ticks = ticks(from.affinity_idle);
   to.epoch_shift = static_cast<uint8_t>(std::bit_width(std::max(to.affinity_ticks, 1u) - 1));
   std::copy(from.earlier.begin(), from.earlier.end(), to.earlier);
@@ -153,6 +154,7 @@ ServiceEntry from_table(const ps_service& from) {
   to.has_flows = from.has_flows;
   to.hashes_port = from.hashes_port;
   to.syn_cookies = from.syn_cookies;
+  to.clamps_mss = from.clamps_mss;
   to.lookup_table = from.lookup_table;
   to.affinity_idle = std::chrono::floor<std::chrono::seconds>(from_ticks(from.affinity_ticks));
   for (const uint16_t place : from.earlier) {

@@ -326,6 +326,7 @@ class Service:
     has_flows: bool = True
     hash: str = "client"  # "flow": the client's port too
     syn_cookies: bool = False
+    clamps_mss: bool = False
 
     def bits(self):
         return self.prefix_bits or ip_address(self.address).max_prefixlen
@@ -343,6 +344,7 @@ class Service:
                 "address": self.address, "port": self.port,
                 "client_prefix_bits": self.bits(), "hash": self.hash, "mode": self.mode,
                 "has_flows": self.has_flows, "syn_cookies": self.syn_cookies,
+                "clamps_mss": self.clamps_mss,
                 "slots": list(self.slots)}
 
 
@@ -532,6 +534,10 @@ class Case:
         self._step(summarise(packet), packet.frame(), verdict="transmit", interface=interface,
                    out=out.frame().hex(), **{k: v for k, v in optional.items() if v is not None})
         self._count_traffic(talk, direction, packet.ip_bytes(), new)
+
+    def sends(self, talk, direction, packet, out, new=False, flows=None):
+        """It goes on, as `out`."""
+        self._transmit(talk, direction, packet, out, INTERFACE, int(new), {"flows": flows})
 
     def request_piece(self, talk, piece, new=False):
         """A fragment of the client's goes to the backend."""

@@ -128,9 +128,6 @@ class CookieCase(Case):
                    interface=INTERFACE, out=out.frame().hex())
         self._count_reason(1, reason)
 
-    def sends(self, talk, direction, packet, out, new=False, flows=None):
-        self._transmit(talk, direction, packet, out, INTERFACE, int(new), {"flows": flows})
-
 
 def connections():
     """Data both ways, whatever is offered and taken."""

@@ -128,7 +128,8 @@ Configuration configuration(const json::object& from) {
                              mode(service.at("mode")),
                              service.at("has_flows").as_bool(),
                              service.at("hash").as_string() == "flow",
-                             service.at("syn_cookies").as_bool()};
+                             service.at("syn_cookies").as_bool(),
+                             service.at("clamps_mss").as_bool()};
     to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
   }
   for (const json::value& value : from.at("backends").as_array()) {

@@ -150,6 +150,28 @@ def tunnel_world(family, protocol, outer, slots=(1,), **changes):
     return replace(w, backends=backends)
 
 
+def tunnel_clamping():
+    """A SYN asks for segments that fit; what asks for less, and what is no SYN, stays."""
+    for family in (4, 6):
+        for outer in (4, 6):
+            w = tunnel_world(family, "tcp", outer).with_service(1, clamps_mss=True)
+            w = w.with_backend(1, mtu=1400)
+            most = 1400 - {4: 20, 6: 40}[outer] - {4: 40, 6: 60}[family]
+            case = Case(f"TCP over IPv{family} in IPv{outer}: segments that fit the tunnel", w)
+            t = talk(w, family)
+            for flags in ("S", "SEC"):
+                for before in ((), (("NOP", None),), (("SAckOK", b""), ("NOP", None))):
+                    for mss in (1460, most + 1, most, 536):
+                        options = {"tcp_options": (*before, ("MSS", mss), ("WScale", 7))}
+                        packet = t.request(flags=flags, **options)
+                        clamped = (*before, ("MSS", min(mss, most)), ("WScale", 7))
+                        out = t.forwarded(replace(packet, tcp_options=clamped))
+                        case.sends(t, "backend", packet, out, new=True)
+            case.request(t, new=True, flags="S")
+            case.request(t, tcp_options=(("MSS", 1460),), payload=b"no SYN")
+            yield case
+
+
 def tunnel_conversations():
     for protocol, family in KINDS:
         for outer in (4, 6):
@@ -203,5 +225,6 @@ def tunnel_refusals():
 
 def cases():
     for group in (dsr_conversations, dsr_refusals, changes_of_mode, beside_each_other,
-                  hashes_of_flows, options, tunnel_conversations, tunnel_refusals):
+                  hashes_of_flows, options, tunnel_conversations, tunnel_clamping,
+                  tunnel_refusals):
         yield from group()

@@ -289,6 +289,25 @@ TEST(Config, HashesTheClientOrTheFlow) {
   EXPECT_THAT(fault_in_service("hash = \"port\"\n"), HasSubstr("\"client\" or \"flow\""));
 }
 
+TEST(Config, AnswersSynsInModeNatOnly) {
+  const Config config = good(kDataplane + kService + "syn_cookies = true\n");
+  EXPECT_TRUE(config.services.at(0).syn_cookies);
+  EXPECT_THAT(fault_in_service("syn_cookies = true\nmode = \"dsr\"\n"),
+              HasSubstr("service.syn_cookies: needs mode nat, found mode dsr"));
+  EXPECT_THAT(fault_in_service("syn_cookies = true\nprotocol = \"udp\"\n"),
+              HasSubstr("makes no sense for protocol udp"));
+}
+
+TEST(Config, ClampsSegmentsInATunnelOnly) {
+  const Config config = good(kDataplane + kService + "clamp_mss = true\nmode = \"tunnel\"\n");
+  EXPECT_TRUE(config.services.at(0).clamp_mss);
+  EXPECT_THAT(fault_in_service("clamp_mss = true\n"),
+              HasSubstr("service.clamp_mss: needs mode tunnel, found mode nat"));
+  EXPECT_THAT(
+      fault_in_service("clamp_mss = true\nmode = \"tunnel\"\nprotocol = \"udp\"\n"),
+      HasSubstr("makes no sense for protocol udp"));
+}
+
 TEST(Config, LetsATunnelLeadToTheOtherFamily) {
   const std::string backend = "[[service.backend]]\naddress = \"[2001:db8::1]:80\"\n";
   const Config config = good(kDataplane + kService + "mode = \"tunnel\"\n" + backend);
