@@ -4,7 +4,8 @@ import struct
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from golden.builder import LOOKUP_SLOTS, siphash13
+from builder import LOOKUP_SLOTS
+from hashes import siphash13
 from model.flows import CLOSING, ESTABLISHED, HALF_OPEN, TICK_SHIFT
 from model.rewrites import Hop
 from model.wire import PROTOCOLS, TCP, UDP

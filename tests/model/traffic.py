@@ -3,7 +3,7 @@
 about what they saw; and a good part of it broken."""
 from ipaddress import ip_address
 
-from golden.builder import APPLIANCE
+from builder import APPLIANCE
 from model import packets
 from model.configuration import mac_bytes
 from model.outcomes import TRANSMIT

@@ -2,7 +2,7 @@
 """Random worlds: a configuration, and what becomes of it while packets come."""
 from dataclasses import replace
 
-from golden.builder import APPLIANCE, INTERFACE, Appliance, Backend, Service
+from builder import APPLIANCE, INTERFACE, Appliance, Backend, Service
 from model.executor import FLOW_TABLE_ENTRIES, MAX_BACKENDS, MAX_SERVICES
 
 OTHER_INTERFACE = (7, "02:00:00:00:00:07")
