@@ -255,6 +255,10 @@ class Backend:
     mtu: int = 0  # of the way to it; 0: not known
     tags: tuple = ()  # VLAN tags of frames to it: (VLAN, "802.1Q" or "802.1ad"), outermost first
 
+    @property
+    def family(self):
+        return ip_address(self.address).version
+
     def to_json(self):
         hop = {"interface": self.interface, "source": self.own_mac, "destination": self.mac,
                "mtu": self.mtu, **({"tags": self.tags} if self.tags else {})}
@@ -276,6 +280,11 @@ class Service:
     hash: str = "client"  # "flow": the client's port too
     syn_cookies: bool = False
     clamps_mss: bool = False
+    members: tuple = ()  # backend ids; empty: those in its slots
+
+    @property
+    def family(self):
+        return ip_address(self.address).version
 
     def bits(self):
         return self.prefix_bits or ip_address(self.address).max_prefixlen
@@ -356,7 +365,8 @@ class Appliance:
     def dnat_services(self, backend):
         """Ids of the services in mode dnat that have it."""
         return tuple(service.id for service in self.services
-                     if service.mode == "dnat" and backend.id in service.slots)
+                     if service.mode == "dnat"
+                     and backend.id in (service.members or service.slots))
 
 
 @dataclass(frozen=True)

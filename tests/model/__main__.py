@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from model import report
-from model.executor import Executor, ExecutorFailed
+from model.executor import AFFINITY_PLACES, FLOW_TABLE_ENTRIES, Executor, ExecutorFailed
 from model.flows import TICK_SHIFT
 from model.reference import Model
 from model.traffic import Traffic
@@ -19,6 +19,7 @@ from model.worlds import World
 ROOT = Path(__file__).resolve().parents[2]
 PACKETS_OF_A_WORLD = 500
 COUNT_FLOWS_EVERY = 16
+HALF_AN_HOUR_MS = 1_800_000  # for which a client's hop is known, in mode dnat
 
 
 class Difference(Exception):
@@ -44,9 +45,11 @@ class Play:
         self.random = random.Random(f"{seed}/{number}")
         self.world = World(self.random)
         appliance = self.world.appliance
-        self.model = Model(executor.names, places=appliance.flow_table_entries // 8 * 10)
+        sizes = FLOW_TABLE_ENTRIES.index(appliance.flow_table_entries)
+        self.model = Model(executor.names, places=appliance.flow_table_entries // 8 * 10,
+                           affinity_places=AFFINITY_PLACES[sizes])
         timeouts = (appliance.tcp_half_open, appliance.tcp_closing, appliance.udp_half_open,
-                    appliance.tcp_established, appliance.udp_established)
+                    appliance.tcp_established, appliance.udp_established, HALF_AN_HOUR_MS)
         self.traffic = Traffic(self.random, self.world, timeouts)
         self.now_ns = self._first_ns()
         self.packets = 0

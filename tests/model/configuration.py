@@ -41,6 +41,7 @@ class Backend:
     down: bool
     mtu: int
     hop: Hop
+    dnat_services: tuple  # ids
 
     @property
     def family(self):
@@ -60,7 +61,7 @@ class Configuration:
                   ESTABLISHED: ticks(appliance.udp_established)},
         }
         self._read_services(appliance.services)
-        self._read_backends(appliance.backends)
+        self._read_backends(appliance)
         self._read_addresses(appliance)
         self._selected = {}
 
@@ -75,19 +76,24 @@ class Configuration:
             self._by_vip[vip, service.port, PROTOCOLS[service.protocol]] = read
         self.vips = {vip for vip, _, _ in self._by_vip}
 
-    def _read_backends(self, backends):
+    def _read_backends(self, appliance):
         self.backends, self.endpoints = {}, {}
-        for backend in backends:
+        for backend in appliance.backends:
             address = ip_address(backend.address).packed
             hop = Hop(backend.interface, mac_bytes(backend.own_mac), mac_bytes(backend.mac))
-            self.backends[backend.id] = Backend(backend.id, address, backend.port,
-                                                backend.resolved, backend.down, backend.mtu, hop)
+            self.backends[backend.id] = Backend(
+                backend.id, address, backend.port, backend.resolved, backend.down, backend.mtu, hop,
+                appliance.dnat_services(backend))
             self.endpoints[address, backend.port, PROTOCOLS[backend.protocol]] = backend.id
 
     def _read_addresses(self, appliance):
         self.snat = {4: set(), 6: set()}
         for address in map(ip_address, appliance.snat_addresses):
             self.snat[address.version].add(address.packed)
+        self.own_addresses = {ip_address(address).packed for address in appliance.own_addresses}
+        self.gateways = {family: (mac_bytes(mac), self.interfaces.index(interface))
+                         for family, interface, mac in appliance.gateways
+                         if interface in self.interfaces}
         self._pool = range(appliance.snat_ports[0], appliance.snat_ports[1] + 1)
         self.pool_ports = len(self._pool)
         self.tunnel_sources = {network.version: network for network in

@@ -5,7 +5,8 @@
 // A message is its length (32 bits, little-endian as all numbers here) and so many bytes. The first
 // of a request says what is asked:
 //   H  names of reasons and of counters, as JSON
-//   W  a configuration (JSON, as in the golden corpus) over empty tables: nothing
+//   W  which of kSizes (8 bits), a configuration (JSON, as in the golden corpus) over empty tables
+//      of these sizes: nothing
 //   C  the configuration is exchanged: nothing
 //   P  time in ns (64 bits), a frame: what each dataplane made of it. One outcome if they agree
 //   F  time in ns: live flows, as (table, state, id, 64-bit number)
@@ -26,9 +27,10 @@
 namespace penstock::golden {
 namespace {
 
-constexpr uint32_t kFlowTableEntries[] = {64, 1024};  // a world's choice, by its message's 2nd byte
 constexpr uint32_t kMaxServices = 8;
 constexpr uint32_t kMaxBackends = 16;
+constexpr TableSizes kSizes[] = {{64, kMaxServices, kMaxBackends, 0, 48},
+                                 {1024, kMaxServices, kMaxBackends, 0, 1024}};
 
 template <typename Number>
 void append(Bytes& to, Number number) {
@@ -135,11 +137,11 @@ class Player {
   }
 
   Bytes begin(const Bytes& world) {
-    const uint32_t entries = kFlowTableEntries[world.at(0) % std::size(kFlowTableEntries)];
+    const TableSizes& sizes = kSizes[world.at(0) % std::size(kSizes)];
     for (Dataplane& dataplane : dataplanes_) {
       dataplane.configurator.reset();
       dataplane.executor.reset();
-      auto opened = dataplane.open({entries, kMaxServices, kMaxBackends});
+      auto opened = dataplane.open(sizes);
       if (!opened) throw std::runtime_error(opened.error().message);
       dataplane.executor = std::move(*opened);
       dataplane.configurator = std::make_unique<Configurator>(dataplane.executor->tables());

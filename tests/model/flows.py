@@ -17,18 +17,42 @@ HALF_OPEN, ESTABLISHED, CLOSING = range(3)
 LIVE, DOUBTFUL, OVER = range(3)
 
 
-class Flow:
-    """One flow. `hops`: the MAC addresses that its client may be known by, and when each was last
-    seen; `evicted`: perhaps it is, by somebody who took its place."""
+class Life:
+    """Of anything that lasts for as long after it was seen as its state says. `evicted`: perhaps
+    it is, by somebody who took its place."""
 
-    __slots__ = ("key", "family", "protocol", "backend", "snat", "interface", "state", "answered",
-                 "confirmed", "fins", "expected", "hops", "earliest", "latest", "evicted")
+    __slots__ = ("protocol", "state", "earliest", "latest", "evicted")
+
+    def __init__(self, protocol, state, now):
+        self.protocol, self.state = protocol, state
+        self.earliest = self.latest = now
+        self.evicted = False
+
+    def status(self, now, timeouts):
+        timeout = timeouts[self.protocol][self.state]
+        if now - self.latest > timeout:
+            return OVER
+        return DOUBTFUL if self.evicted or now - self.earliest > timeout else LIVE
+
+    def refresh(self, now):
+        if now - self.latest >= SECOND:
+            self.earliest = self.latest = now
+        elif now - self.earliest >= SECOND:
+            self.earliest, self.latest = max(self.earliest, now - SECOND + 1), now
+
+
+class Flow(Life):
+    """One flow. `hops`: the MAC addresses that its client may be known by, and when each was last
+    seen."""
+
+    __slots__ = ("key", "family", "backend", "snat", "interface", "answered", "confirmed", "fins",
+                 "expected", "hops")
 
     def __init__(self, key, packet, backend, snat, interface, now):
+        super().__init__(packet.protocol, HALF_OPEN, now)
         self.key = key  # service, client's address and port
-        self.family, self.protocol = packet.family, packet.protocol
+        self.family = packet.family
         self.backend, self.snat, self.interface = backend, snat, interface
-        self.evicted = False
         self.hops = {packet.frame[6:12]: now}
         self.reopen(packet, now)
 
@@ -44,12 +68,6 @@ class Flow:
         self.expected = None
         self.hops = {packet.frame[6:12]: now}
         self.earliest = self.latest = now
-
-    def status(self, now, timeouts):
-        timeout = timeouts[self.protocol][self.state]
-        if now - self.latest > timeout:
-            return OVER
-        return DOUBTFUL if self.evicted or now - self.earliest > timeout else LIVE
 
     def may_give_way(self, now):
         """To a newcomer, for all that is known."""
@@ -68,7 +86,7 @@ class Flow:
         elif state == CLOSING:
             pass  # only the backend can say that it did not believe the reset
         elif state == HALF_OPEN or not packet.is_plain:
-            self._refresh(now)
+            self.refresh(now)
         elif now - self.earliest >= SECOND:
             self.earliest, self.latest = max(self.earliest, now - LOOK_EVERY - SECOND), now
 
@@ -84,7 +102,7 @@ class Flow:
         if (state, answered, fins) != (self.state, self.answered, len(self.fins)):
             self.earliest = self.latest = now
         else:
-            self._refresh(now)
+            self.refresh(now)
 
     def _confirms(self, packet):
         """The client has got the backend's answer: only who has it knows its sequence number."""
@@ -101,12 +119,6 @@ class Flow:
         if ends:
             self.state = CLOSING
         return ends
-
-    def _refresh(self, now):
-        if now - self.latest >= SECOND:
-            self.earliest = self.latest = now
-        elif now - self.earliest >= SECOND:
-            self.earliest, self.latest = max(self.earliest, now - SECOND + 1), now
 
     def _follow(self, mac, now, sure):
         """The way back is the way that it came. Another one is noticed within two seconds."""

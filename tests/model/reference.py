@@ -7,6 +7,7 @@ told what was seen, holds it to be one of the answers that are allowed (`Choices
 from then on.
 """
 from model.configuration import Configuration
+from model.dnat import ClientHops
 from model.flows import DOUBTFUL, LIVE, OVER, Flows
 from model.outcomes import Choices
 from model.walk import Walk
@@ -14,13 +15,16 @@ from model.wire import fragment_key
 
 
 class Model:
-    def __init__(self, names, places):
+    def __init__(self, names, places, affinity_places):
         self.reasons = {name: number for number, name in enumerate(names["reasons"])}
         self.fields = {name: number for number, name in enumerate(names["traffic"])}
         self.places = places  # of the flow table of a family
+        self.affinity_places = affinity_places
         self.flows = Flows()
         self.spreads = {}  # how tunnel packets of a client's tuple vary
         self.ports = {}  # of first fragments, and when they were seen
+        self.client_hops = ClientHops()
+        self.shared_flows = {}
         self.configuration = None
 
     def note_ports(self, packet, now):

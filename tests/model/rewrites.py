@@ -68,8 +68,10 @@ def translated(packet, hop, source, source_port, destination, destination_port):
 
 
 def translated_error(packet, quoted, hop, source, source_port, destination, destination_port):
-    """An ICMP error from `source` to `destination`; what it quotes went the other way."""
-    out = _with_hop_spent(packet, hop, source, destination)
+    """An ICMP error from `source` (None: from who sent it) to `destination`; what it quotes went
+    the other way."""
+    out = _with_hop_spent(packet, hop, source or packet.source, destination)
+    source, outer = source or quoted.destination, sum16((source or packet.source) + destination)
     pseudo = packet.family == 6
     before = sum16(packet.frame[packet.at:packet.end])
     before += sum16(packet.source + packet.destination) if pseudo else 0
@@ -80,7 +82,7 @@ def translated_error(packet, quoted, hop, source, source_port, destination, dest
         _keep_right(out, quoted.ip_at + 10, *change)
     _keep_quoted_checksum_right(out, packet, quoted, source + destination)
     after = sum16(out[packet.at:packet.end])
-    after += sum16(source + destination) if pseudo else 0
+    after += outer if pseudo else 0
     _keep_right(out, packet.at + 2, before, after)
     return bytes(out)
 

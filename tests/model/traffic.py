@@ -103,14 +103,21 @@ class Traffic:
     # Packets.
 
     def _talk(self):
-        services = self.world.everything.services
         if len(self.talks) < self.most_talks and self.random.random() < 0.5:
-            self.talks.append(Talk(self.random, self.random.choice(services)))
+            self.talks.append(self._new_talk())
             return self.talks[-1]
         if self.random.random() < 0.02 or not self.talks:
-            self.talks = [*self.talks[1:], Talk(self.random, self.random.choice(services))]
+            self.talks = [*self.talks[1:], self._new_talk()]
             return self.talks[-1]
         return self.random.choice(self.talks)
+
+    def _new_talk(self):
+        """Sometimes by the port of another one, whatever its service is."""
+        talk = Talk(self.random, self.random.choice(self.world.everything.services))
+        like = self.random.choice(self.talks) if self.talks else talk
+        if len(like.client) == len(talk.client) and self.random.random() < 0.3:
+            talk.client, talk.port = like.client, like.port
+        return talk
 
     def _fields(self, source, destination, protocol):
         random = self.random

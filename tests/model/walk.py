@@ -3,6 +3,7 @@
 from functools import partial
 
 from model import rewrites
+from model.dnat import DnatWalk
 from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, LIVE, LOOK_EVERY, OVER, Flow
 from model.outcomes import DROP, INGRESS, PASS, PASSED, TRANSMIT, Outcome
 from model.rewrites import Hop
@@ -10,7 +11,7 @@ from model.wire import (ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quo
                         word)
 
 
-class Walk:
+class Walk(DnatWalk):
     """One frame, under one set of answers. Its effects are put off until it is known to be so."""
 
     def __init__(self, model, frame, now, seen, choices):
@@ -109,7 +110,7 @@ class Walk:
         service = self.configuration.service_at(packet.destination, packet.destination_port,
                                                 packet.protocol)
         if service is None:
-            return self.refused("not_ours")
+            return self.from_dnat_backend(packet)
         if packet.hops <= 1:
             return self.time_exceeded(packet, service.id)
         flow, led_to = None, None
@@ -161,7 +162,8 @@ class Walk:
             return self.refused("no_backend", service.id)
         if service.mode != "nat":
             is_new = packet.protocol == TCP and packet.is_opening
-            return self.without_flow(packet, service, selected, is_new)
+            refusal = service.mode == "dnat" and self.meet_dnat_client(packet, service, selected)
+            return refusal or self.without_flow(packet, service, selected, is_new)
         backend = configuration.backends.get(selected)
         if backend is None or backend.family != packet.family:
             return self.refused("backend_gone", service.id)
@@ -241,30 +243,38 @@ class Walk:
 
     # Without flows.
 
-    def without_flow(self, packet, service, selected, is_new=False, client=None):
-        """By the client's address alone: in mode dsr, and in a tunnel. `client`: its tuple, where
-        the packet does not have it."""
+    def without_flow(self, packet, service, selected, is_new=False, quoted=None):
+        """By the client's address alone, in other modes than nat. `quoted`: in an error."""
         backend = self.configuration.backends.get(selected)
-        if backend is None or (service.mode == "dsr" and backend.family != packet.family):
+        if backend is None or (service.mode != "tunnel" and backend.family != packet.family):
             return self.refused("backend_gone", service.id)
         if not backend.resolved:
             return self.refused("backend_unresolved", service.id)
         if packet.hops <= 1:
             return self.time_exceeded(packet, service.id)
-        if service.mode == "dsr":
+        if service.mode == "tunnel":
+            refusal = self.kept_out_of_tunnel(packet, service, backend)
+            if refusal:
+                return refusal
+            client = ((quoted.destination, quoted.destination_port) if quoted else
+                      (packet.source, packet.source_port))
+            frame = self.tunnelled(packet, backend, (service.id, *client))
+        elif service.mode == "dsr":
             frame = rewrites.handed_over(packet, backend.hop)
         else:
-            room = backend.mtu - rewrites.header_bytes(backend.address)
-            if 0 < room < packet.ip_bytes:
-                return self.too_big(packet, service.id, room)
-            if self.configuration.is_tunnel_source(packet.source):
-                return self.refused("loop", service.id)
-            if backend.family not in self.configuration.tunnel_sources:
-                return self.refused("no_tunnel_source", service.id)
-            frame = self.tunnelled(packet, backend, (service.id, *(client or (
-                packet.source, packet.source_port))))
+            frame = self.translated_once(packet, backend, quoted)
         return self.sent(packet, frame, backend.hop.interface, "backend", service.id, backend.id,
                          is_new)
+
+    def kept_out_of_tunnel(self, packet, service, backend):
+        room = backend.mtu - rewrites.header_bytes(backend.address)
+        if 0 < room < packet.ip_bytes:
+            return self.too_big(packet, service.id, room)
+        if self.configuration.is_tunnel_source(packet.source):
+            return self.refused("loop", service.id)
+        if backend.family not in self.configuration.tunnel_sources:
+            return self.refused("no_tunnel_source", service.id)
+        return None
 
     def tunnelled(self, packet, backend, client):
         """How the outer header varies with the flow is the dataplane's choice, within the prefix;
@@ -318,7 +328,10 @@ class Walk:
         mac = self.choices.of(sorted(flow.hops))
         if len(flow.hops) > 1:
             self.then(setattr, flow, "hops", {mac: flow.hops[mac]})
-        interface = self.configuration.interfaces[flow.interface]
+        return self.hop_by(mac, flow.interface)
+
+    def hop_by(self, mac, place):
+        interface = self.configuration.interfaces[place]
         return Hop(interface, self.configuration.own_macs[interface], mac)
 
     # ICMP errors of others, to the end that sent what they are about.
@@ -341,7 +354,7 @@ class Walk:
     def error_to_backend(self, packet, quoted):
         service = self.configuration.service_at(quoted.source, quoted.source_port, quoted.protocol)
         if service is None:
-            return self.refused("not_ours")
+            return self.error_to_dnat_client(packet, quoted)
         client = quoted.destination, quoted.destination_port
         flow = self.model.flows.by_client.get((service.id, *client))
         if flow and flow.backend not in self.configuration.backends:
@@ -353,7 +366,7 @@ class Walk:
         selected = self.configuration.selected(service, *client)
         if not selected:
             return self.refused("no_backend", service.id)
-        return self.without_flow(packet, service, selected, client=client)
+        return self.without_flow(packet, service, selected, quoted=quoted)
 
     def error_by_flow(self, packet, quoted, service, flow):
         backend = self.configuration.backends[flow.backend]

@@ -10,6 +10,7 @@ VIPS = {4: ("203.0.113.10", "203.0.113.11"), 6: ("2001:db8:113::10", "2001:db8:1
 SNATS = {4: ("10.0.0.254", "10.0.0.253"), 6: ("2001:db8:10::fe", "2001:db8:10::fd")}
 TUNNELS = {4: ("198.51.100.7/32", "198.51.100.0/24", "198.51.100.0/22"),
            6: ("2001:db8:99::7/128", "2001:db8:99::/64", "2001:db8:99::/60")}
+GATEWAYS = ("02:00:00:00:00:01", "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
 BACKENDS_OF_A_SERVICE = 3
 
 
@@ -25,27 +26,44 @@ class World:
             services=services, backends=backends,
             snat_addresses=self._snat_addresses(), snat_ports=self._snat_ports(),
             hash_key=(random.getrandbits(64), random.getrandbits(64)),
-            interfaces=self._interfaces(), tunnel_sources=self._tunnel_sources(),
+            interfaces=self._interfaces(), gateways=self._gateways(),
+            own_addresses=self._own_addresses(), tunnel_sources=self._tunnel_sources(),
             flow_table_entries=random.choice(FLOW_TABLE_ENTRIES), **self._timeouts())
         self.appliance = self.everything
 
     def _services_and_backends(self):
         random = self.random
         services, backends = [], []
+        kind = None
         for number in range(1, random.randrange(2, min(6, MAX_SERVICES))):
-            family, protocol = random.choice((4, 6)), random.choice(("tcp", "udp"))
-            mode = random.choice(("nat", "nat", "nat", "dsr", "tunnel", "tunnel"))
+            kind = kind if kind and random.random() < 0.3 else self._kind()
+            family, protocol, mode = kind
             port = next(self._ports)
             own = [self._backend(len(backends) + n + 1, family, protocol, mode, port)
                    for n in range(random.randrange(1, BACKENDS_OF_A_SERVICE + 1))]
             backends += own[:MAX_BACKENDS - 1 - len(backends)]
+            if mode == "dnat":
+                own += self._shared_with(services, backends, family, protocol)
+            ids = tuple(backend.id for backend in own)
             services.append(Service(
                 number, random.choice(VIPS[family]), port, protocol, mode=mode,
-                slots=self._slots([backend.id for backend in own]),
+                slots=self._slots(ids), members=ids,
                 prefix_bits=random.choice((0, 0, 24 if family == 4 else 64, 9, 31)),
                 has_flows=mode == "nat" or random.random() < 0.3,
                 hash=random.choice(("client", "client", "flow"))))
         return tuple(services), tuple(backends)
+
+    def _kind(self):
+        return (self.random.choice((4, 6)), self.random.choice(("tcp", "udp")),
+                self.random.choice(("nat",) * 3 + ("dsr",) + ("tunnel", "dnat") * 2))
+
+    def _shared_with(self, services, backends, family, protocol):
+        """Those of another service in mode dnat, or none."""
+        theirs = {number for service in services if service.mode == "dnat"
+                  for number in service.members}
+        alike = [backend for backend in backends if backend.id in theirs
+                 and (backend.family, backend.protocol) == (family, protocol)]
+        return alike if self.random.random() < 0.7 else []
 
     def _backend(self, number, family, protocol, mode, port):
         random = self.random
@@ -53,7 +71,7 @@ class World:
             family = random.choice((4, 6))
         interface, own_mac = random.choice(((INTERFACE, APPLIANCE),) * 3 + (OTHER_INTERFACE,))
         address = f"10.0.0.{number}" if family == 4 else f"2001:db8:10::{number:x}"
-        return Backend(number, address, random.randrange(1, 65536) if mode == "nat" else port,
+        return Backend(number, address, random.randrange(1, 65536) if "nat" in mode else port,
                        protocol, mac=f"02:00:00:00:b0:{number:02x}", interface=interface,
                        own_mac=own_mac, resolved=random.random() > 0.02,
                        mtu=random.choice((0, 1500, 1400, 576, 100, 20)))
@@ -75,6 +93,16 @@ class World:
         orders = ((own, OTHER_INTERFACE), (OTHER_INTERFACE, own), (own,))
         return (OTHER_INTERFACE,) if self.random.random() < 0.01 else self.random.choice(orders)
 
+    def _gateways(self):
+        return tuple((family, self.random.choice((INTERFACE, INTERFACE, OTHER_INTERFACE[0])),
+                      self.random.choice(GATEWAYS))
+                     for family in (4, 6) if self.random.random() > 0.2)
+
+    def _own_addresses(self):
+        """A client's, sometimes: then what comes for it is not ours."""
+        choices = (SNATS[4] + SNATS[6],) * 8 + (SNATS[4], ("198.18.0.1", "2001:db8:18::1"), ())
+        return self.random.choice(choices)
+
     def _tunnel_sources(self):
         return tuple(self.random.choice(TUNNELS[family]) for family in (4, 6)
                      if self.random.random() > 0.1)
@@ -90,7 +118,8 @@ class World:
     def change(self):
         """Somebody applies another configuration."""
         random = self.random
-        ways = (self._change_backend,) * 5 + (self._change_service,) * 4 + (self._come_and_go,)
+        ways = (self._change_backend,) * 10 + (self._change_service,) * 8 + (
+            self._come_and_go, self._come_and_go, self._change_gateways)
         self.appliance = random.choice(ways)(self.appliance)
 
     def _change_backend(self, appliance):
@@ -112,9 +141,15 @@ class World:
         if self.random.random() < 0.6:
             ids = [number for number in service.slots if number] or [0]
             return appliance.with_service(service.id, slots=self._slots(ids))
-        mode = self.random.choice(("nat", "dsr", "tunnel"))
+        families = {backend.family for backend in self.everything.backends
+                    if backend.id in service.members}
+        alike = families <= {service.family}
+        mode = self.random.choice(("nat", "dsr", "tunnel") + ("dnat", "dnat") * alike)
         has_flows = service.has_flows or mode == "nat"
         return appliance.with_service(service.id, mode=mode, has_flows=has_flows)
+
+    def _change_gateways(self, appliance):
+        return replace(appliance, gateways=self._gateways())
 
     def _come_and_go(self, appliance):
         random = self.random
