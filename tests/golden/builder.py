@@ -24,6 +24,7 @@ APPLIANCE = "02:00:00:00:00:fe"
 ROUTER = "02:00:00:00:00:01"  # where clients' frames come from
 INTERFACE = 1  # frames always come in here
 LOOKUP_SLOTS = 65537
+CONTESTED = 0x8000  # in a slot: there may be clients who keep another backend
 QUOTED_BYTES = 128  # of a packet, in an error about it
 
 
@@ -268,6 +269,22 @@ class Backend:
 
 
 @dataclass(frozen=True)
+class Affinity:
+    """How a service's clients keep their backends. A place is an affinity table's; in the one that
+    is `begun` nobody is known yet."""
+
+    idle_s: int
+    place: int = 0  # of the lookup table
+    earlier: tuple = ()  # (place, slots), oldest first
+    contested: tuple = ()  # which of the slots are
+    begun: bool = False
+
+    def to_json(self):
+        return {"idle_s": self.idle_s, "place": self.place, "begun": self.begun,
+                "earlier": [{"place": place, "slots": slots} for place, slots in self.earlier]}
+
+
+@dataclass(frozen=True)
 class Service:
     id: int
     address: str
@@ -281,6 +298,7 @@ class Service:
     syn_cookies: bool = False
     clamps_mss: bool = False
     members: tuple = ()  # backend ids; empty: those in its slots
+    affinity: Affinity = None
 
     @property
     def family(self):
@@ -303,7 +321,13 @@ class Service:
                 "client_prefix_bits": self.bits(), "hash": self.hash, "mode": self.mode,
                 "has_flows": self.has_flows, "syn_cookies": self.syn_cookies,
                 "clamps_mss": self.clamps_mss,
-                "slots": list(self.slots)}
+                **({"affinity": self.affinity.to_json()} if self.affinity else {}),
+                "slots": self.marked_slots()}
+
+    def marked_slots(self):
+        contested = self.affinity.contested if self.affinity else ()
+        return [backend | CONTESTED * (slot in contested)
+                for slot, backend in enumerate(self.slots)]
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ ForwardingSettings settings(const json::object& from) {
   }
   for (const json::value& gateway : from.at("gateways").as_array()) {
     to.gateways[number<int>(gateway.at("family")) == 4 ? Family::kIpv4 : Family::kIpv6] = {
-        number<uint32_t>(gateway.at("interface")), mac(gateway.at("mac"))};
+        number<uint32_t>(gateway.at("interface")), mac(gateway.at("mac")), tags(gateway)};
   }
   to.snat_port_first = number<uint16_t>(from.at("snat_port_first"));
   to.snat_port_last = number<uint16_t>(from.at("snat_port_last"));
@@ -82,9 +82,10 @@ ForwardingSettings settings(const json::object& from) {
 
 // The slots repeat until the table is full.
 LookupTable lookup_table(const json::array& slots) {
-  LookupTable table;
+  const auto pattern = json::value_to<LookupTable>(json::value(slots));
+  LookupTable table(kLookupTableSlots);
   for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
-    table.push_back(number<BackendId>(slots.at(slot % slots.size())));
+    table[slot] = pattern.at(slot % pattern.size());
   }
   return table;
 }
@@ -111,6 +112,17 @@ Mode mode(const json::value& from) {
   throw std::invalid_argument("no such mode");
 }
 
+void read_affinity(Configuration& to, ServiceId id, const json::object& from) {
+  ServiceEntry& service = to.state.services.at(id);
+  service.affinity_idle = std::chrono::seconds(number<int64_t>(from.at("idle_s")));
+  service.lookup_table = number<LookupTableId>(from.at("place"));
+  if (from.at("begun").as_bool()) to.begun.insert(service.lookup_table);
+  for (const json::value& table : from.at("earlier").as_array()) {
+    service.earlier.push_back(number<LookupTableId>(table.at("place")));
+    to.earlier_tables[service.earlier.back()] = lookup_table(table.at("slots").as_array());
+  }
+}
+
 Configuration configuration(const json::object& from) {
   Configuration to;
   to.state.settings = settings(from);
@@ -131,6 +143,9 @@ Configuration configuration(const json::object& from) {
                              service.at("syn_cookies").as_bool(),
                              service.at("clamps_mss").as_bool()};
     to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
+    if (const json::value* affinity = service.if_contains("affinity")) {
+      read_affinity(to, id, affinity->as_object());
+    }
   }
   for (const json::value& value : from.at("backends").as_array()) {
     to.state.backends[number<BackendId>(value.at("id"))] = backend(value.as_object());

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ namespace penstock::golden {
 struct Configuration {
   ForwardingState state;
   std::map<ServiceId, LookupTable> lookup_tables;
+  // Of services with affinity; here places count from the first affinity table.
+  std::map<LookupTableId, LookupTable> earlier_tables;
+  std::set<LookupTableId> begun;
   std::vector<LocalInterface> interfaces;
 };
 

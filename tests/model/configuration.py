@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 
 from builder import LOOKUP_SLOTS
 from hashes import siphash13
+from model.affinity import Asker
 from model.flows import CLOSING, ESTABLISHED, HALF_OPEN, TICK_SHIFT
 from model.rewrites import Hop
 from model.wire import PROTOCOLS, TCP, UDP
@@ -21,6 +22,28 @@ def ticks(ms):
 
 
 @dataclass(frozen=True)
+class AffinityTables:
+    """A service's lookup table and those before, each at its place."""
+
+    idle: int  # ticks
+    place: int
+    slots: tuple
+    earlier: tuple
+    contested: tuple
+    begun: bool
+
+    @staticmethod
+    def leads(slots, asker):
+        return slots[asker.slot % len(slots)]
+
+    def is_contested(self, asker):
+        return asker.slot % len(self.slots) in self.contested
+
+    def has(self, place):
+        return place == self.place or any(place == earlier for earlier, _ in self.earlier)
+
+
+@dataclass(frozen=True)
 class Service:
     id: int
     vip: bytes
@@ -30,6 +53,7 @@ class Service:
     hashes_port: bool
     prefix_mask: bytes
     slots: tuple
+    affinity: AffinityTables  # or None
 
 
 @dataclass(frozen=True)
@@ -63,7 +87,7 @@ class Configuration:
         self._read_services(appliance.services)
         self._read_backends(appliance)
         self._read_addresses(appliance)
-        self._selected = {}
+        self._askers = {}
 
     def _read_services(self, services):
         self.services, self._by_vip = {}, {}
@@ -71,10 +95,18 @@ class Configuration:
             vip = ip_address(service.address).packed
             mask = ip_network(f"{service.address}/{service.bits()}", strict=False).netmask.packed
             read = Service(service.id, vip, service.port, service.mode, service.has_flows,
-                           service.hash == "flow", mask, service.slots)
+                           service.hash == "flow", mask, service.slots,
+                           self._affinity_of(service))
             self.services[service.id] = read
             self._by_vip[vip, service.port, PROTOCOLS[service.protocol]] = read
         self.vips = {vip for vip, _, _ in self._by_vip}
+
+    @staticmethod
+    def _affinity_of(service):
+        affinity = service.affinity
+        return affinity and AffinityTables(ticks(affinity.idle_s * 1000), affinity.place,
+                                           service.slots, affinity.earlier, affinity.contested,
+                                           affinity.begun)
 
     def _read_backends(self, appliance):
         self.backends, self.endpoints = {}, {}
@@ -109,12 +141,21 @@ class Configuration:
         network = self.tunnel_sources.get(4 if len(address) == 4 else 6)
         return network is not None and ip_address(address) in network
 
-    def selected(self, service, client, port):
-        """The id of the backend that the client's hash leads to; 0: none."""
+    def may_stay(self, backend):
+        """Whether clients may, whoever takes new ones."""
+        backend = self.backends.get(backend)
+        return backend is not None and backend.resolved and not backend.down
+
+    def asker(self, service, client, port):
         masked = bytes(a & m for a, m in zip(client, service.prefix_mask))
         hashed = masked + (struct.pack("!H", port) if service.hashes_port else b"")
-        known = self._selected.get((service.id, hashed))
+        known = self._askers.get((service.id, hashed))
         if known is None:
-            slot = (siphash13(self.hash_key, hashed) >> 32) * LOOKUP_SLOTS >> 32
-            known = self._selected[service.id, hashed] = service.slots[slot % len(service.slots)]
+            client_hash = siphash13(self.hash_key, hashed)
+            slot = (client_hash >> 32) * LOOKUP_SLOTS >> 32
+            known = self._askers[service.id, hashed] = Asker(service.id, client_hash, slot)
         return known
+
+    def selected(self, service, client, port):
+        """The id of the backend that the client's hash leads to; 0: none."""
+        return service.slots[self.asker(service, client, port).slot % len(service.slots)]

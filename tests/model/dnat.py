@@ -14,7 +14,6 @@ from model.wire import FIN, RST, TCP, UDP
 KNOWN_FOR = 6706  # half an hour
 WRITTEN_ANEW = 128  # after 34 s at most
 ROUNDING = 32  # twice the unit in which the dataplane counts here: 4.3 s
-FULL_FROM = 0.1  # of the places for flows to shared backends: a newcomer's are two sets of four
 
 
 class KnownHop:
@@ -119,16 +118,16 @@ class DnatWalk:
             return None
         if packet.protocol != UDP and not packet.is_opening:
             return self.refused("no_flow", service.id)
-        if self.shared_are_many() and self.choices.of((False, True)):
+        if not self.has_room_for_entries() and self.choices.of((False, True)):
             return self.refused("flow_table_full", service.id)
         self.then(model.shared_flows.__setitem__, key, SharedFlow(service.id, packet, self.now))
         return None
 
-    def shared_are_many(self):
+    def live_shared_flows(self):
+        """At most."""
         timeouts = self.configuration.timeouts
-        live = sum(flow.status(self.now, timeouts) != OVER
+        return sum(flow.status(self.now, timeouts) != OVER
                    for flow in self.model.shared_flows.values())
-        return live >= FULL_FROM * self.model.affinity_places
 
     def translated_once(self, packet, backend, quoted):
         """Its destination."""

@@ -29,8 +29,9 @@ namespace {
 
 constexpr uint32_t kMaxServices = 8;
 constexpr uint32_t kMaxBackends = 16;
-constexpr TableSizes kSizes[] = {{64, kMaxServices, kMaxBackends, 0, 48},
-                                 {1024, kMaxServices, kMaxBackends, 0, 1024}};
+constexpr uint32_t kAffinityTables = 6;
+constexpr TableSizes kSizes[] = {{64, kMaxServices, kMaxBackends, kAffinityTables, 48},
+                                 {1024, kMaxServices, kMaxBackends, kAffinityTables, 1024}};
 
 template <typename Number>
 void append(Bytes& to, Number number) {

@@ -8,6 +8,7 @@ from model.outcomes import Outcome
 
 FLOW_TABLE_ENTRIES = (64, 1024)
 AFFINITY_PLACES = (80, 1376)  # of 48 entries and 1024
+AFFINITY_TABLES = 6
 MAX_SERVICES = 8
 MAX_BACKENDS = 16
 

@@ -6,6 +6,7 @@ flow gives way in a full table, when within two seconds something is noticed. Th
 told what was seen, holds it to be one of the answers that are allowed (`Choices`), and demands it
 from then on.
 """
+from model.affinity import Affinity
 from model.configuration import Configuration
 from model.dnat import ClientHops
 from model.flows import DOUBTFUL, LIVE, OVER, Flows
@@ -25,6 +26,7 @@ class Model:
         self.ports = {}  # of first fragments, and when they were seen
         self.client_hops = ClientHops()
         self.shared_flows = {}
+        self.affinity = Affinity()
         self.configuration = None
 
     def note_ports(self, packet, now):
@@ -33,10 +35,12 @@ class Model:
 
     def configure(self, appliance):
         self.configuration = Configuration(appliance)
+        self.affinity.configure(self.configuration.services.values())
 
     def judge(self, frame, now, seen):
         """Nothing, if what was seen of the frame is right; else what was expected. Where two ways
         lead to the same, what they went by stays in doubt."""
+        self.affinity.clock(now)
         choices, right, expected = Choices(), [], []
         while True:
             walk = Walk(self, frame, now, seen, choices)
@@ -52,6 +56,7 @@ class Model:
         if len(right) > 1:
             for flow in walk.doubted:
                 flow.evicted = True
+            self.affinity.doubt([walk.led for _, walk in right if walk.led])
         return None
 
     def recount(self, counted, now):

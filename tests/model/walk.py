@@ -3,15 +3,16 @@
 from functools import partial
 
 from model import rewrites
+from model.affinity import AffinityWalk
 from model.dnat import DnatWalk
-from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, LIVE, LOOK_EVERY, OVER, Flow
+from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, HALF_OPEN, LIVE, LOOK_EVERY, OVER, Flow
 from model.outcomes import DROP, INGRESS, PASS, PASSED, TRANSMIT, Outcome
 from model.rewrites import Hop
 from model.wire import (ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quoted, fragment_key,
                         word)
 
 
-class Walk(DnatWalk):
+class Walk(AffinityWalk, DnatWalk):
     """One frame, under one set of answers. Its effects are put off until it is known to be so."""
 
     def __init__(self, model, frame, now, seen, choices):
@@ -19,6 +20,7 @@ class Walk(DnatWalk):
         self.frame, self.now, self.seen, self.choices = frame, now, seen, choices
         self.effects = []
         self.doubted = []  # flows that perhaps are not there, but were taken to be
+        self.led = None  # a client with affinity, and the backend
 
     def then(self, *effect):
         self.effects.append(effect)
@@ -122,7 +124,9 @@ class Walk(DnatWalk):
         if not self.is_there(flow):
             flow = None
         if flow and not self.may_move(packet, flow):
+            is_looked_at = flow.state == HALF_OPEN or not packet.is_plain
             self.then(flow.client_sent, packet, self.now)
+            self.then(self.look_at_flow, packet, service, flow, is_looked_at)
             return self.to_backend_of(packet, service, flow)
         if service.mode == "nat" and not packet.is_opening:
             return self.refused("no_flow", service.id)
@@ -154,7 +158,8 @@ class Walk(DnatWalk):
     def open(self, packet, service, flow):
         """A client's packet that begins something. `flow`: what it had, if it may be moved."""
         configuration = self.configuration
-        selected = configuration.selected(service, packet.source, packet.source_port)
+        selected = self.select(service, packet.source, packet.source_port,
+                               is_seen=packet.protocol == UDP or not packet.is_opening)
         stays = flow and flow.backend == selected and service.mode == "nat"
         if flow and not stays:
             self.then(self.model.flows.remove, flow)
@@ -363,7 +368,7 @@ class Walk(DnatWalk):
             return self.error_by_flow(packet, quoted, service, flow)
         if service.mode == "nat":
             return self.refused("no_flow", service.id)
-        selected = self.configuration.selected(service, *client)
+        selected = self.select(service, *client, is_seen=False)
         if not selected:
             return self.refused("no_backend", service.id)
         return self.without_flow(packet, service, selected, quoted=quoted)

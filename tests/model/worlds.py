@@ -2,8 +2,10 @@
 """Random worlds: a configuration, and what becomes of it while packets come."""
 from dataclasses import replace
 
-from builder import APPLIANCE, INTERFACE, Appliance, Backend, Service
+from builder import APPLIANCE, INTERFACE, Affinity, Appliance, Backend, Service
 from model.executor import FLOW_TABLE_ENTRIES, MAX_BACKENDS, MAX_SERVICES
+from model.places import SERVICES as MOST_WITH_AFFINITY
+from model.places import Places
 
 OTHER_INTERFACE = (7, "02:00:00:00:00:07")
 VIPS = {4: ("203.0.113.10", "203.0.113.11"), 6: ("2001:db8:113::10", "2001:db8:113::11")}
@@ -12,6 +14,7 @@ TUNNELS = {4: ("198.51.100.7/32", "198.51.100.0/24", "198.51.100.0/22"),
            6: ("2001:db8:99::7/128", "2001:db8:99::/64", "2001:db8:99::/60")}
 GATEWAYS = ("02:00:00:00:00:01", "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
 BACKENDS_OF_A_SERVICE = 3
+AFFINITY_IDLES_S = (3, 10, 60, 1800)
 
 
 class World:
@@ -29,7 +32,8 @@ class World:
             interfaces=self._interfaces(), gateways=self._gateways(),
             own_addresses=self._own_addresses(), tunnel_sources=self._tunnel_sources(),
             flow_table_entries=random.choice(FLOW_TABLE_ENTRIES), **self._timeouts())
-        self.appliance = self.everything
+        self._places = Places(random, services)
+        self.appliance = self._places.put(replace(self.everything, services=()), self.everything)
 
     def _services_and_backends(self):
         random = self.random
@@ -50,7 +54,8 @@ class World:
                 slots=self._slots(ids), members=ids,
                 prefix_bits=random.choice((0, 0, 24 if family == 4 else 64, 9, 31)),
                 has_flows=mode == "nat" or random.random() < 0.3,
-                hash=random.choice(("client", "client", "flow"))))
+                hash=random.choice(("client", "client", "flow")),
+                affinity=self._affinity(services)))
         return tuple(services), tuple(backends)
 
     def _kind(self):
@@ -75,6 +80,12 @@ class World:
                        protocol, mac=f"02:00:00:00:b0:{number:02x}", interface=interface,
                        own_mac=own_mac, resolved=random.random() > 0.02,
                        mtu=random.choice((0, 1500, 1400, 576, 100, 20)))
+
+    def _affinity(self, services):
+        have = sum(service.affinity is not None for service in services)
+        if have == MOST_WITH_AFFINITY or self.random.random() < 0.5:
+            return None
+        return Affinity(self.random.choice(AFFINITY_IDLES_S))
 
     def _slots(self, ids):
         return tuple(self.random.choice((*ids,) * 5 + (0,)) for _ in range(5))
@@ -120,7 +131,8 @@ class World:
         random = self.random
         ways = (self._change_backend,) * 10 + (self._change_service,) * 8 + (
             self._come_and_go, self._come_and_go, self._change_gateways)
-        self.appliance = random.choice(ways)(self.appliance)
+        changed = random.choice(ways)(self.appliance)
+        self.appliance = self._places.put(self.appliance, changed)
 
     def _change_backend(self, appliance):
         if not appliance.backends:
@@ -138,9 +150,11 @@ class World:
         if not appliance.services:
             return self.everything
         service = self.random.choice(appliance.services)
+        if service.affinity and service.affinity.earlier and self.random.random() < 0.2:
+            _, slots = self.random.choice(service.affinity.earlier)
+            return appliance.with_service(service.id, slots=slots)
         if self.random.random() < 0.6:
-            ids = [number for number in service.slots if number] or [0]
-            return appliance.with_service(service.id, slots=self._slots(ids))
+            return appliance.with_service(service.id, slots=self._slots(service.members))
         families = {backend.family for backend in self.everything.backends
                     if backend.id in service.members}
         alike = families <= {service.family}
