@@ -342,7 +342,7 @@ class Appliance:
     interfaces: tuple = ((INTERFACE, APPLIANCE),)  # of VLANs with tags, as a backend's
     tunnel_sources: tuple = ()  # prefixes
     own_addresses: tuple = ()
-    gateways: tuple = ()  # (family, interface, MAC) of the default routes
+    gateways: tuple = ()  # (family, interface, MAC) of the default routes; tags as an interface's
     flow_table_entries: int = 64
     tcp_half_open: int = 10_000
     tcp_established: int = 7_440_000
@@ -375,8 +375,9 @@ class Appliance:
             "snat_addresses": list(self.snat_addresses),
             "tunnel_sources": list(self.tunnel_sources),
             "own_addresses": list(self.own_addresses),
-            "gateways": [{"family": family, "interface": interface, "mac": mac}
-                         for family, interface, mac in self.gateways],
+            "gateways": [{"family": family, "interface": interface, "mac": mac,
+                          **({"tags": tags[0]} if tags else {})}
+                         for family, interface, mac, *tags in self.gateways],
             "snat_port_first": self.snat_ports[0], "snat_port_last": self.snat_ports[1],
             "timeouts_ms": {key: getattr(self, key) for key in (
                 "tcp_half_open", "tcp_established", "tcp_closing",

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 
 from builder import LOOKUP_SLOTS
 from hashes import siphash13
+from model import vlan
 from model.affinity import Asker
 from model.flows import CLOSING, ESTABLISHED, HALF_OPEN, TICK_SHIFT
 from model.rewrites import Hop
@@ -75,9 +76,9 @@ class Backend:
 class Configuration:
     def __init__(self, appliance):
         self.hash_key = appliance.hash_key
-        self.interfaces = [index for index, _ in appliance.interfaces]
-        self.own_macs = {index: mac_bytes(mac) for index, mac in appliance.interfaces}
-        self.ingress_place = self.interfaces.index(1) if 1 in self.interfaces else None
+        # By place: index and VLAN tags, and the MAC address.
+        self.interfaces = [(index, vlan.wire(*tags)) for index, _, *tags in appliance.interfaces]
+        self.own_macs = [mac_bytes(mac) for _, mac, *_ in appliance.interfaces]
         self.timeouts = {
             TCP: {HALF_OPEN: ticks(appliance.tcp_half_open), CLOSING: ticks(appliance.tcp_closing),
                   ESTABLISHED: ticks(appliance.tcp_established)},
@@ -112,7 +113,8 @@ class Configuration:
         self.backends, self.endpoints = {}, {}
         for backend in appliance.backends:
             address = ip_address(backend.address).packed
-            hop = Hop(backend.interface, mac_bytes(backend.own_mac), mac_bytes(backend.mac))
+            hop = Hop(backend.interface, mac_bytes(backend.own_mac), mac_bytes(backend.mac),
+                      vlan.wire(backend.tags))
             self.backends[backend.id] = Backend(
                 backend.id, address, backend.port, backend.resolved, backend.down, backend.mtu, hop,
                 appliance.dnat_services(backend))
@@ -123,13 +125,20 @@ class Configuration:
         for address in map(ip_address, appliance.snat_addresses):
             self.snat[address.version].add(address.packed)
         self.own_addresses = {ip_address(address).packed for address in appliance.own_addresses}
-        self.gateways = {family: (mac_bytes(mac), self.interfaces.index(interface))
-                         for family, interface, mac in appliance.gateways
-                         if interface in self.interfaces}
+        self.gateways = {}
+        for family, interface, mac, *tags in appliance.gateways:
+            place = self.place_of(interface, vlan.wire(*tags))
+            if place is not None:
+                self.gateways[family] = mac_bytes(mac), place
         self._pool = range(appliance.snat_ports[0], appliance.snat_ports[1] + 1)
         self.pool_ports = len(self._pool)
         self.tunnel_sources = {network.version: network for network in
                                map(ip_network, appliance.tunnel_sources)}
+
+    def place_of(self, interface, tags):
+        """None: it is none of ours."""
+        ours = (interface, tags) in self.interfaces
+        return self.interfaces.index((interface, tags)) if ours else None
 
     def service_at(self, address, port, protocol):
         return self._by_vip.get((address, port, protocol))

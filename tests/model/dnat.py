@@ -103,9 +103,8 @@ class DnatWalk:
     def meet_dnat_client(self, packet, service, selected):
         """Takes note of a client's packet to its backend, or refuses it."""
         model, configuration = self.model, self.configuration
-        hop = packet.frame[6:12], configuration.ingress_place
         gateway = configuration.gateways.get(packet.family)
-        self.then(model.client_hops.learn, packet.source, hop, gateway, self.now)
+        self.then(model.client_hops.learn, packet.source, packet.hop, gateway, self.now)
         backend = configuration.backends.get(selected)
         if backend is None or len(backend.dnat_services) < 2:
             return None
@@ -169,7 +168,7 @@ class DnatWalk:
         self.then(self.model.client_hops.settle, client_end[0], way, self.now)
         hop = self.hop_by(*way)
         frame = rewritten(hop, service.vip, service.port, *client_end)
-        return self.sent(packet, frame, hop.interface, "client", service.id, backend.id)
+        return self.sent(packet, frame, hop, "client", service.id, backend.id)
 
     def dnat_service(self, backend, protocol, client_end):
         """The id of the one that the client has asked; None: it has asked none."""

@@ -42,18 +42,17 @@ class Life:
 
 
 class Flow(Life):
-    """One flow. `hops`: the MAC addresses that its client may be known by, and when each was last
+    """One flow. `hops`: where its client's frames may be known to come from, and when each was last
     seen."""
 
-    __slots__ = ("key", "family", "backend", "snat", "interface", "answered", "confirmed", "fins",
-                 "expected", "hops")
+    __slots__ = ("key", "family", "backend", "snat", "answered", "confirmed", "fins", "expected",
+                 "hops")
 
-    def __init__(self, key, packet, backend, snat, interface, now):
+    def __init__(self, key, packet, backend, snat, now):
         super().__init__(packet.protocol, HALF_OPEN, now)
         self.key = key  # service, client's address and port
         self.family = packet.family
-        self.backend, self.snat, self.interface = backend, snat, interface
-        self.hops = {packet.frame[6:12]: now}
+        self.backend, self.snat = backend, snat
         self.reopen(packet, now)
 
     @property
@@ -66,7 +65,7 @@ class Flow(Life):
         self.answered = self.confirmed = False
         self.fins = set()
         self.expected = None
-        self.hops = {packet.frame[6:12]: now}
+        self.hops = {packet.hop: now}
         self.earliest = self.latest = now
 
     def may_give_way(self, now):
@@ -80,7 +79,7 @@ class Flow(Life):
             if self.state == HALF_OPEN:
                 self.state = ESTABLISHED
         self._note_end(packet, "client")
-        self._follow(packet.frame[6:12], now, sure=state == HALF_OPEN or not packet.is_plain)
+        self._follow(packet.hop, now, sure=state == HALF_OPEN or not packet.is_plain)
         if (state, confirmed, fins) != (self.state, self.confirmed, len(self.fins)):
             self.earliest = self.latest = now
         elif state == CLOSING:
@@ -120,14 +119,14 @@ class Flow(Life):
             self.state = CLOSING
         return ends
 
-    def _follow(self, mac, now, sure):
+    def _follow(self, hop, now, sure):
         """The way back is the way that it came. Another one is noticed within two seconds."""
         if sure:
-            self.hops = {mac: now}
+            self.hops = {hop: now}
             return
-        self.hops[mac] = now
+        self.hops[hop] = now
         if len(self.hops) > 1:
-            self.hops = {m: seen for m, seen in self.hops.items() if now - seen < LOOK_EVERY}
+            self.hops = {one: seen for one, seen in self.hops.items() if now - seen < LOOK_EVERY}
 
 
 class Flows:

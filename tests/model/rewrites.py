@@ -14,12 +14,13 @@ OWN_HOPS = 64
 
 
 class Hop:
-    """Where a frame goes: out of which interface, from which MAC address to which."""
+    """Where a frame goes: out of which interface, with which VLAN tags there, from which MAC
+    address to which."""
 
-    __slots__ = ("interface", "macs")
+    __slots__ = ("interface", "tags", "macs")
 
-    def __init__(self, interface, source, destination):
-        self.interface = interface
+    def __init__(self, interface, source, destination, tags):
+        self.interface, self.tags = interface, tags
         self.macs = destination + source
 
 

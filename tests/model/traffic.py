@@ -3,14 +3,13 @@
 about what they saw; and a good part of it broken."""
 from ipaddress import ip_address
 
-from builder import APPLIANCE
-from model import packets
+from builder import APPLIANCE, INTERFACE
+from model import packets, vlan
 from model.configuration import mac_bytes
 from model.outcomes import TRANSMIT
 from model.packets import Breaker, Fields
 from model.wire import ACK, ERRORS, FAMILIES, FIN, RST, SYN, Packet, word
 
-OWN_MAC = mac_bytes(APPLIANCE)
 ROUTERS = [mac_bytes(f"02:00:00:00:00:0{n}") for n in (1, 1, 1, 2)]
 TALKS = (6, 24, 24, 120)  # at once; 120 fill a small flow table
 REMEMBERED_FRAMES = 40
@@ -20,11 +19,16 @@ FROM_TUNNELS = {4: ("198.51.100.", "198.51.101."), 6: ("2001:db8:99::", "2001:db
 CONTROL_BYTES = (SYN, SYN | ACK, ACK, ACK, ACK | 8, FIN | ACK, RST, RST | ACK, 0, SYN | FIN, 0xC2)
 
 
-class Talk:
-    """A client's tuple and what it has seen so far. `onward`: the ends of its last packet as it
-    left for a backend."""
+FOREIGN_TAGS = (((101, "802.1Q"),), ((200, "802.1Q"), (100, "802.1ad")), ((0, "802.1Q"),),
+                ((100, "802.1Q"), (0, "802.1Q")), ((0, "802.1ad"), (100, "802.1Q")),
+                ((100, "802.1ad"), (200, "802.1Q"), (100, "802.1Q")), ((100, "802.1Q"),) * 9)
 
-    def __init__(self, random, service):
+
+class Talk:
+    """A client's tuple and what it has seen so far. `arm`: of the appliance, by which it comes;
+    `onward`: the ends of its last packet as it left for a backend."""
+
+    def __init__(self, random, service, arm):
         self.service = service
         self.vip = ip_address(service.address).packed
         number = random.randrange(1, 7)
@@ -32,7 +36,7 @@ class Talk:
         network = random.choice(networks[4 if len(self.vip) == 4 else 6])
         self.client = ip_address(f"{network}{number}").packed
         self.port = random.choice((40000, 40001, random.randrange(65536)))
-        self.router = random.choice(ROUTERS)
+        self.router, self.arm = random.choice(ROUTERS), arm
         self.onward = None
         self.begun = False
         self.acknowledges = 0  # what follows the backend's last SYN-ACK
@@ -42,11 +46,15 @@ class Traffic:
     def __init__(self, random, world, timeouts_ms):
         self.random, self.world = random, world
         self.breaker = Breaker(random)
+        # The ways in, each a MAC address and tags.
+        self.arms = [(mac_bytes(mac), tags) for index, mac, tags in world.appliance.interfaces
+                     if index == INTERFACE] or [(mac_bytes(APPLIANCE), ())]
         self.timeouts_ms = timeouts_ms
         self.talks, self.most_talks = [], random.choice(TALKS)
         self.came, self.left = [], []  # frames
         self.flood = 0  # newcomers still to come at once
         self._asked = None  # the talk whose packet is on its way, and which way
+        self._tags = ()  # of the packet that is made
 
     def step_ms(self):
         """How much time passes before the next packet."""
@@ -63,18 +71,24 @@ class Traffic:
         return max(0, random.choice(self.timeouts_ms) + random.randrange(-1_000, 4_000))
 
     def next(self):
-        self._asked = None
+        self._asked, self._tags = None, ()
         if self.flood or self.random.random() < 0.001:
             self.flood = (self.flood or FLOOD) - 1
-            return self._newcomer()
+            return self._tagged(self._newcomer())
         ways = ((self._request, 9), (self._answer, 8), (self._error, 3), (self._again, 1),
                 (self._stray, 1))
         way, = self.random.choices([way for way, _ in ways], [weight for _, weight in ways])
         whole = way()
         if self.random.random() < 0.2:
             whole = self.breaker.broken(whole)
+        whole = self._tagged(whole)
         self.came = [*self.came[-REMEMBERED_FRAMES:], whole]
         return whole
+
+    def _tagged(self, whole):
+        """Those of VLANs that are not ours, now and then."""
+        tags = self.random.choice(FOREIGN_TAGS) if self.random.random() < 0.01 else self._tags
+        return vlan.put(whole, vlan.wire(tags, priority=self.random.getrandbits(4)))
 
     def seen(self, outcome):
         """What became of the last frame is what others answer to."""
@@ -82,12 +96,12 @@ class Traffic:
             if self._asked and self.random.random() < 0.7:
                 self._asked[0].begun = False  # the client gives up, and begins again
             return
-        self.left = [*self.left[-REMEMBERED_FRAMES:], outcome.frame]
+        _, frame = vlan.taken(outcome.frame)
+        self.left = [*self.left[-REMEMBERED_FRAMES:], frame]
         talk, asked = self._asked or (None, None)
         if talk is None:
             return
-        family = FAMILIES.get(word(outcome.frame, 12))
-        packet = Packet(outcome.frame, family)
+        packet = Packet(frame, FAMILIES.get(word(frame, 12)))
         if packet.problem or packet.is_later or packet.protocol not in (6, 17):
             return
         if asked == "request":
@@ -113,11 +127,14 @@ class Traffic:
 
     def _new_talk(self):
         """Sometimes by the port of another one, whatever its service is."""
-        talk = Talk(self.random, self.random.choice(self.world.everything.services))
+        talk = self._talk_to(self.random.choice(self.world.everything.services))
         like = self.random.choice(self.talks) if self.talks else talk
         if len(like.client) == len(talk.client) and self.random.random() < 0.3:
             talk.client, talk.port = like.client, like.port
         return talk
+
+    def _talk_to(self, service):
+        return Talk(self.random, service, self.random.choice(self.arms))
 
     def _fields(self, source, destination, protocol):
         random = self.random
@@ -135,14 +152,15 @@ class Traffic:
             fields.fragment = 0
         return fields
 
-    def _to_us(self, packet, mac):
-        return packets.frame(packet, mac, OWN_MAC)
+    def _to_us(self, packet, mac, arm=None):
+        own_mac, self._tags = arm or self.random.choice(self.arms)
+        return packets.frame(packet, mac, own_mac)
 
     def _request(self):
         random, talk = self.random, self._talk()
         self._asked = (talk, "request")
         if random.random() < 0.01:
-            talk.router = random.choice(ROUTERS)
+            talk.router, talk.arm = random.choice(ROUTERS), random.choice(self.arms)
         fields = self._fields((talk.client, talk.port), (talk.vip, talk.service.port),
                               talk.service.protocol)
         fields.flags = SYN if not talk.begun else random.choice((ACK, ACK, ACK | 8))
@@ -152,14 +170,14 @@ class Traffic:
             (talk.acknowledges + random.randrange(65536)) & 0xFFFFFFFF, random.getrandbits(32), 0))
         if talk.onward and random.random() < 0.02:
             packets.sum_to_nothing(fields, *talk.onward)
-        return self._to_us(packets.datagram(fields), talk.router)
+        return self._to_us(packets.datagram(fields), talk.router, talk.arm)
 
     def _newcomer(self):
-        talk = Talk(self.random, self.world.everything.services[0])
+        talk = self._talk_to(self.world.everything.services[0])
         fields = self._fields((talk.client, self.random.randrange(65536)),
                               (talk.vip, talk.service.port), talk.service.protocol)
         fields.flags = SYN
-        return self._to_us(packets.datagram(fields), talk.router)
+        return self._to_us(packets.datagram(fields), talk.router, talk.arm)
 
     def _answer(self):
         random = self.random
@@ -182,7 +200,7 @@ class Traffic:
         talk = self._talk()
         fields = self._fields((talk.vip, talk.service.port), (talk.client, talk.port),
                               talk.service.protocol)
-        return self._to_us(packets.datagram(fields), talk.router)
+        return self._to_us(packets.datagram(fields), talk.router, talk.arm)
 
     def _error(self):
         random = self.random

@@ -2,7 +2,7 @@
 """From a frame to what may become of it: whose it is, then a section for each class of packets."""
 from functools import partial
 
-from model import rewrites
+from model import rewrites, vlan
 from model.affinity import AffinityWalk
 from model.dnat import DnatWalk
 from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, HALF_OPEN, LIVE, LOOK_EVERY, OVER, Flow
@@ -38,7 +38,9 @@ class Walk(AffinityWalk, DnatWalk):
         if not rewrites.may_be_told(packet):
             return self.refused(reason, service)
         counted = frozenset({(2, self.model.reasons[reason], service, 1)})
-        return Outcome(TRANSMIT, INGRESS, counted, rewrites.own_error(packet, kind, code, rest))
+        _, tags = self.configuration.interfaces[packet.place]
+        error = rewrites.own_error(packet, kind, code, rest)
+        return Outcome(TRANSMIT, INGRESS, counted, vlan.put(error, tags))
 
     def time_exceeded(self, packet, service):
         kind = 11 if packet.family == 4 else 3
@@ -48,7 +50,7 @@ class Walk(AffinityWalk, DnatWalk):
         kind, code = (3, 4) if packet.family == 4 else (2, 0)
         return self.answered(packet, "packet_too_big", service, kind, code, mtu)
 
-    def sent(self, packet, frame, interface, direction, service, backend, is_new=False):
+    def sent(self, packet, frame, hop, direction, service, backend, is_new=False):
         fields = self.model.fields
         counted = []
         for table, number in ((0, service), (1, backend)):
@@ -56,18 +58,19 @@ class Walk(AffinityWalk, DnatWalk):
                         (table, fields[f"bytes_to_{direction}"], number, packet.ip_bytes)]
             if is_new:
                 counted.append((table, fields["new_flows"], number, 1))
-        return Outcome(TRANSMIT, interface, frozenset(counted), frame)
+        return Outcome(TRANSMIT, hop.interface, frozenset(counted), vlan.put(frame, hop.tags))
 
     # From the frame to whose it is.
 
     def outcome(self):
-        frame = self.frame
+        tags, frame = vlan.taken(self.frame)
         family = FAMILIES.get(word(frame, 12)) if len(frame) >= ETHERNET_BYTES else None
-        if family is None:
-            return Outcome(PASS, 0, frozenset(), frame)
-        if frame[:6] != self.configuration.own_macs.get(INGRESS):
+        place = self.configuration.place_of(INGRESS, tags)
+        if family is None or (tags and place is None):
+            return Outcome(PASS, 0, frozenset(), self.frame)
+        if place is None or frame[:6] != self.configuration.own_macs[place]:
             return self.refused("not_ours")
-        packet = Packet(frame, family)
+        packet = Packet(frame, family, place)
         if packet.is_later and not packet.problem:
             packet.problem = self.recall_ports(packet)
         if packet.problem:
@@ -189,7 +192,7 @@ class Walk(AffinityWalk, DnatWalk):
         if not backend.resolved:
             return self.refused("backend_unresolved", service.id)
         frame = rewrites.translated(packet, backend.hop, *flow.snat, backend.address, backend.port)
-        return self.sent(packet, frame, backend.hop.interface, "backend", service.id, backend.id,
+        return self.sent(packet, frame, backend.hop, "backend", service.id, backend.id,
                          is_new)
 
     # New flows, whose port is the dataplane's choice.
@@ -201,7 +204,7 @@ class Walk(AffinityWalk, DnatWalk):
             return self.refused(refusal, service.id)
         snat = self.seen_source(packet, backend)
         flow = Flow((service.id, packet.source, packet.source_port), packet, backend.id, snat,
-                    self.configuration.ingress_place, self.now)
+                    self.now)
         self.then(self.take_place, flow)
         return self.to_backend_of(packet, service, flow, is_new=True)
 
@@ -210,7 +213,7 @@ class Walk(AffinityWalk, DnatWalk):
         nobody = (bytes(len(packet.source)), 0)
         if self.seen.action != TRANSMIT:
             return nobody
-        seen = Packet(self.seen.frame, packet.family)
+        seen = Packet(vlan.taken(self.seen.frame)[1], packet.family)
         if seen.problem or not self.configuration.is_of_pool(seen.source, seen.source_port):
             return nobody
         holder = self.model.flows.by_return.get((backend.id, seen.source, seen.source_port))
@@ -268,7 +271,7 @@ class Walk(AffinityWalk, DnatWalk):
             frame = rewrites.handed_over(packet, backend.hop)
         else:
             frame = self.translated_once(packet, backend, quoted)
-        return self.sent(packet, frame, backend.hop.interface, "backend", service.id, backend.id,
+        return self.sent(packet, frame, backend.hop, "backend", service.id, backend.id,
                          is_new)
 
     def kept_out_of_tunnel(self, packet, service, backend):
@@ -293,7 +296,7 @@ class Walk(AffinityWalk, DnatWalk):
     def seen_spread(self, backend, prefix):
         """Source and flow label, if they may be."""
         network = prefix.network_address.packed
-        frame = self.seen.frame
+        _, frame = vlan.taken(self.seen.frame)
         if len(frame) < ETHERNET_BYTES + rewrites.header_bytes(network):
             return network, 0
         at = 26 if backend.family == 4 else 22
@@ -322,7 +325,7 @@ class Walk(AffinityWalk, DnatWalk):
         _, client, port = flow.key
         hop = self.hop_to_client(flow)
         frame = rewritten(hop, service.vip, service.port, client, port)
-        return self.sent(packet, frame, hop.interface, "client", service.id, flow.backend)
+        return self.sent(packet, frame, hop, "client", service.id, flow.backend)
 
     def flow_to(self, backend_address, backend_port, protocol, snat_address, snat_port):
         backend = self.configuration.endpoints.get((backend_address, backend_port, protocol))
@@ -330,14 +333,14 @@ class Walk(AffinityWalk, DnatWalk):
         return flow if self.is_there(flow) else None
 
     def hop_to_client(self, flow):
-        mac = self.choices.of(sorted(flow.hops))
+        hop = self.choices.of(sorted(flow.hops))
         if len(flow.hops) > 1:
-            self.then(setattr, flow, "hops", {mac: flow.hops[mac]})
-        return self.hop_by(mac, flow.interface)
+            self.then(setattr, flow, "hops", {hop: flow.hops[hop]})
+        return self.hop_by(*hop)
 
     def hop_by(self, mac, place):
-        interface = self.configuration.interfaces[place]
-        return Hop(interface, self.configuration.own_macs[interface], mac)
+        interface, tags = self.configuration.interfaces[place]
+        return Hop(interface, self.configuration.own_macs[place], mac, tags)
 
     # ICMP errors of others, to the end that sent what they are about.
 
@@ -381,4 +384,4 @@ class Walk(AffinityWalk, DnatWalk):
             return self.time_exceeded(packet, service.id)
         frame = rewrites.translated_error(packet, quoted, backend.hop, *flow.snat,
                                           backend.address, backend.port)
-        return self.sent(packet, frame, backend.hop.interface, "backend", service.id, backend.id)
+        return self.sent(packet, frame, backend.hop, "backend", service.id, backend.id)

@@ -27,22 +27,28 @@ def sum16(data):
 
 
 class Packet:
-    """An IP packet in a frame. `problem`: why nothing can be made of it; then what stands behind
-    the place where it was noticed is not filled in."""
+    """An IP packet in a frame without VLAN tags. `problem`: why nothing can be made of it; then
+    what stands behind the place where it was noticed is not filled in. `place`: of the interface
+    that it came in by."""
 
-    __slots__ = ("frame", "family", "problem", "source", "destination", "hops", "traffic_class",
-                 "protocol", "ip_bytes", "at", "source_port", "destination_port", "flags",
-                 "sequence", "acknowledgement", "identification", "is_first", "is_later")
+    __slots__ = ("frame", "family", "place", "problem", "source", "destination", "hops",
+                 "traffic_class", "protocol", "ip_bytes", "at", "source_port", "destination_port",
+                 "flags", "sequence", "acknowledgement", "identification", "is_first", "is_later")
 
-    def __init__(self, frame, family):
+    def __init__(self, frame, family, place=None):
         self.frame = frame
-        self.family = family
+        self.family, self.place = family, place
         self.source = self.destination = None
         self.flags = self.acknowledgement = 0
         self.is_first = self.is_later = False  # a fragment
         self.problem = self._read_ip4() if family == 4 else self._read_ip6()
         if self.problem is None:
             self.problem = self._read_transport()
+
+    @property
+    def hop(self):
+        """Where it came from."""
+        return self.frame[6:12], self.place
 
     @property
     def end(self):

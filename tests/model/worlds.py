@@ -7,11 +7,14 @@ from model.executor import FLOW_TABLE_ENTRIES, MAX_BACKENDS, MAX_SERVICES
 from model.places import SERVICES as MOST_WITH_AFFINITY
 from model.places import Places
 
-OTHER_INTERFACE = (7, "02:00:00:00:00:07")
+OTHER_INTERFACE = (7, "02:00:00:00:00:07", ())
+VLANS = (((100, "802.1Q"),), ((100, "802.1ad"),), ((100, "802.1ad"), (200, "802.1Q")),
+         ((100, "802.1Q"), (4094, "802.1Q")))
 VIPS = {4: ("203.0.113.10", "203.0.113.11"), 6: ("2001:db8:113::10", "2001:db8:113::11")}
 SNATS = {4: ("10.0.0.254", "10.0.0.253"), 6: ("2001:db8:10::fe", "2001:db8:10::fd")}
 TUNNELS = {4: ("198.51.100.7/32", "198.51.100.0/24", "198.51.100.0/22"),
            6: ("2001:db8:99::7/128", "2001:db8:99::/64", "2001:db8:99::/60")}
+OTHER_MAC = "02:00:00:00:00:fd"  # that a VLAN interface may have
 GATEWAYS = ("02:00:00:00:00:01", "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
 BACKENDS_OF_A_SERVICE = 3
 AFFINITY_IDLES_S = (3, 10, 60, 1800)
@@ -24,6 +27,7 @@ class World:
     def __init__(self, random):
         self.random = random
         self._ports = iter(random.sample(range(1024, 65536), 64))
+        self._vlans = random.sample(VLANS, random.choice((0, 0, 0, 1, 2, 3)))
         services, backends = self._services_and_backends()
         self.everything = Appliance(
             services=services, backends=backends,
@@ -74,11 +78,11 @@ class World:
         random = self.random
         if mode == "tunnel":
             family = random.choice((4, 6))
-        interface, own_mac = random.choice(((INTERFACE, APPLIANCE),) * 3 + (OTHER_INTERFACE,))
+        interface, own_mac, tags = self._exit()
         address = f"10.0.0.{number}" if family == 4 else f"2001:db8:10::{number:x}"
         return Backend(number, address, random.randrange(1, 65536) if "nat" in mode else port,
                        protocol, mac=f"02:00:00:00:b0:{number:02x}", interface=interface,
-                       own_mac=own_mac, resolved=random.random() > 0.02,
+                       own_mac=own_mac, tags=tags, resolved=random.random() > 0.02,
                        mtu=random.choice((0, 1500, 1400, 576, 100, 20)))
 
     def _affinity(self, services):
@@ -99,15 +103,31 @@ class World:
         first = self.random.choice((20000, 1024, 60000))
         return first, first + self.random.choice((1, 2, 8, 64, 1000, 5000)) - 1
 
+    def _exit(self):
+        """Of next hops: interface, MAC address there, VLAN tags."""
+        tags = self.random.choice([(), *self._vlans])
+        own = (INTERFACE, APPLIANCE, tags)
+        return self.random.choice((own, own, own, (*OTHER_INTERFACE[:2], tags)))
+
     def _interfaces(self):
-        own = (INTERFACE, APPLIANCE)
-        orders = ((own, OTHER_INTERFACE), (OTHER_INTERFACE, own), (own,))
-        return (OTHER_INTERFACE,) if self.random.random() < 0.01 else self.random.choice(orders)
+        random = self.random
+        if random.random() < 0.01:
+            return (OTHER_INTERFACE,)
+        own = [(INTERFACE, random.choice((APPLIANCE,) * 9 + (OTHER_MAC,)), tags)
+               for tags in self._vlans]
+        if not own or random.random() > 0.1:
+            own.append((INTERFACE, APPLIANCE, ()))
+        others = [(*OTHER_INTERFACE[:2], tags) for tags in [(), *self._vlans]]
+        chosen = own + random.sample(others, random.randrange(len(others) + 1))
+        return tuple(random.sample(chosen, len(chosen)))
 
     def _gateways(self):
-        return tuple((family, self.random.choice((INTERFACE, INTERFACE, OTHER_INTERFACE[0])),
-                      self.random.choice(GATEWAYS))
-                     for family in (4, 6) if self.random.random() > 0.2)
+        gateways = []
+        for family in (4, 6):
+            interface, _, tags = self._exit()
+            if self.random.random() > 0.2:
+                gateways.append((family, interface, self.random.choice(GATEWAYS), tags))
+        return tuple(gateways)
 
     def _own_addresses(self):
         """A client's, sometimes: then what comes for it is not ours."""
