@@ -7,6 +7,7 @@ The cases are in the modules that end in _cases.py; README.md says what corpus.j
 import json
 import sys
 
+import affinity_cases
 import cookie_cases
 import dnat_cases
 import forwarding_cases
@@ -32,6 +33,6 @@ def write(cases, out):
 
 
 if __name__ == "__main__":
-    MODULES = (cookie_cases, dnat_cases, forwarding_cases, fragment_cases, hostile_cases, icmp_cases,
-               stateless_cases, vlan_cases)
+    MODULES = (affinity_cases, cookie_cases, dnat_cases, forwarding_cases, fragment_cases,
+               hostile_cases, icmp_cases, stateless_cases, vlan_cases)
     write([case.to_json() for module in MODULES for case in module.cases()], sys.stdout)

@@ -20,6 +20,9 @@
 namespace penstock::golden {
 namespace {
 
+constexpr uint32_t kAffinityTables = 4;
+constexpr uint32_t kAffinityEntries = 16;
+
 void add_traffic(Counters& counters, const std::string& prefix, const TrafficCounters& traffic) {
   const std::pair<const char*, uint64_t> all[] = {
       {"packets_to_backend", traffic.packets_to_backend},
@@ -168,7 +171,8 @@ class CorpusCase : public ::testing::Test {
 
   void TestBody() override {
     SCOPED_TRACE(case_.name);
-    const auto executor = open_({case_.flow_table_entries, 4, 8});
+    const auto executor =
+        open_({case_.flow_table_entries, 4, 8, kAffinityTables, kAffinityEntries});
     if (!executor && executor.error().kind == ErrorKind::kUnsupported) {
       GTEST_SKIP() << executor.error().message;
     }
