@@ -31,14 +31,15 @@ PS_INLINE __u64 ps_hop_key(const struct ps_settings *settings, int family,
   return ps_tuple_hash(settings, family, &tuple);
 }
 
-// Takes note of where the client's frames come from.
+// Takes note of where the client's frames come from. Where there is an entry, however old, it is
+// written anew, or it would count as new again when its time wraps.
 PS_INLINE void ps_learn_hop(const struct ps_tables *tables, int family,
                             const struct ps_packet *packet, const struct ps_route *route,
                             __u32 now) {
   const __u64 hop = ps_client_hop(packet, route->interface);
   const __u64 key = ps_hop_key(route->settings, family, packet->source);
   struct ps_recent_set *set = ps_recent_set_of(tables, PS_CLIENT_HOPS, key);
-  const __u64 known = ps_recall(set, key, now, PS_HOP_UNITS);
+  const __u64 known = ps_recall(set, key, now, PS_RECENT_EVER);
   if (known ? (known & PS_RECENT_VALUE) == hop && ps_recent_age(known, now) < PS_HOP_REFRESH_UNITS
             : hop == route->settings->gateway[family == PS_IPV6]) {
     return;

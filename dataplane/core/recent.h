@@ -10,6 +10,7 @@
 
 #define PS_RECENT_TIME_SHIFT 51
 #define PS_RECENT_VALUE ((1ULL << PS_RECENT_TIME_SHIFT) - 1)
+#define PS_RECENT_EVER 0x1fff  // an age in units that every entry is within
 
 // Time here: units of 16 ticks (4.3 s), 9.8 hours until they wrap.
 PS_INLINE __u64 ps_recent_word(__u64 value, __u32 now) {

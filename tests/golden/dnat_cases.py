@@ -9,6 +9,7 @@ from worlds import KINDS, SNAT, VIP, client, kind, talk, world
 
 NEIGHBOUR = "02:00:00:00:00:99"  # a client on the appliance's own segment
 GATEWAY = "02:00:00:00:00:01"
+TIME_WRAPS_MS = 35_184_372  # of what was seen lately
 
 
 def dnat_world(family, protocol, slots=(1,), **changes):
@@ -81,6 +82,16 @@ def ways_back():
         case.configure(alone)
         case.answer(near)
         case.drops(talk(alone, family, number=3).answer(), "no_way_back", service=1)
+        yield case
+
+        case = Case(f"{kind(protocol, family)}: a way back that was forgotten stays so when the "
+                    "tables' time wraps", w)
+        case.request(near)
+        case.wait(7_200_000)
+        case.request(moved)
+        case.answer(moved)
+        case.wait(TIME_WRAPS_MS - 7_000_000)
+        case.answer(moved)
         yield case
 
 

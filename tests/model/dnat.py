@@ -32,21 +32,16 @@ class KnownHop:
 
 
 class ClientHops:
-    """Of clients whose frames come from elsewhere than where the default route leads."""
+    """Of clients whose frames once came from elsewhere than where the default route leads."""
 
     def __init__(self):
         self.by_client = {}
 
     def learn(self, client, hop, gateway, now):
         known = self.by_client.get(client)
-        status = known.status(now) if known else OVER
-        if status == OVER and hop == gateway:
-            self.by_client.pop(client, None)
-        elif status == DOUBTFUL and hop == gateway:
-            known.hop, known.latest = hop, now  # if it still was known
-        elif status == LIVE and hop == known.hop:
+        if known and hop == known.hop:
             known.earliest, known.latest = max(known.earliest, now - WRITTEN_ANEW), now
-        else:
+        elif known or hop != gateway:
             self.by_client[client] = KnownHop(hop, now)
 
     def ways_to(self, client, gateway, now):
@@ -62,8 +57,8 @@ class ClientHops:
         known = self.by_client.get(client)
         if known and known.hop == hop:
             known.earliest = max(known.earliest, now - KNOWN_FOR)
-        else:
-            self.by_client.pop(client, None)
+        elif known:
+            known.latest = min(known.latest, now - KNOWN_FOR - ROUNDING - 1)
 
 
 class SharedFlow(Life):
