@@ -52,6 +52,8 @@ class TableWriting : public ::testing::Test {
                          Mode::kTunnel,
                          false,
                          true};
+    state.services[1].syn_cookies = true;
+    state.services[7].clamps_mss = true;
     const NextHop hop{3, {{2, 0, 0, 0, 0, 0xfe}}, {{2, 0, 0, 0, 0xaa, 0xbb}}, 9000};
     state.services[3] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:81"), 32, 3, Mode::kDnat};
     state.backends[1] = {Protocol::kTcp, *Endpoint::parse("10.0.0.1:3000"), hop, false, 3, true};
