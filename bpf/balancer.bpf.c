@@ -52,6 +52,8 @@ WALK(walk6, PS_IPV6, PS_WHOLE)
 WALK(walk6_icmp, PS_IPV6, PS_ICMP)
 WALK(walk6_first, PS_IPV6, PS_FIRST_FRAGMENT)
 WALK(walk6_later, PS_IPV6, PS_LATER_FRAGMENT)
+WALK(walk6_extended, PS_IPV6, PS_EXTENDED)
+WALK(walk6_extended_udp, PS_IPV6, PS_EXTENDED_UDP)
 
 // Takes the tags out and begins anew.
 SEC("xdp.frags")
@@ -81,6 +83,8 @@ struct {
                                [IPV6 + PS_ICMP] = (void *)&walk6_icmp,
                                [IPV6 + PS_FIRST_FRAGMENT] = (void *)&walk6_first,
                                [IPV6 + PS_LATER_FRAGMENT] = (void *)&walk6_later,
+                               [IPV6 + PS_EXTENDED] = (void *)&walk6_extended,
+                               [IPV6 + PS_EXTENDED_UDP] = (void *)&walk6_extended_udp,
                                [TAGGED] = (void *)&tagged,
                                [TAKE_UP] = (void *)&take_up4,
                                [TAKE_UP + 1] = (void *)&take_up6,

@@ -12,7 +12,8 @@
 // and no timestamps: they would have to be translated too.
 //
 // The walk says what a frame is to become, and it becomes that behind the walk, read anew: a BPF
-// program of its own has the stack for it. A segment whose IP header has options is not answered.
+// program of its own has the stack for it. A segment behind IP options or extension
+// headers is not answered.
 #pragma once
 
 #include "dataplane/core/checksum.h"

@@ -38,6 +38,16 @@ struct PS_WIRE ps_ipv6 {
 };
 PS_SIZE_IS(struct ps_ipv6, 40);
 
+// What opens every extension header that is stepped over; the fragment header has its own form.
+struct PS_WIRE ps_ipv6_extension {
+  __u8 next_header;
+  __u8 more_words;  // of 8 bytes, besides the first
+  __u8 routing_type;
+  __u8 segments_left;  // of a routing header
+  struct ps_be32 rest;
+};
+PS_SIZE_IS(struct ps_ipv6_extension, 8);
+
 struct PS_WIRE ps_ipv6_fragment {
   __u8 next_header;
   __u8 reserved;

@@ -8,7 +8,8 @@
 
 #include "dataplane/core/tunnel.h"
 
-#define PS_QUOTED_BYTES 128  // at most; an even number
+// At most, an even number: IPv6's header, PS_CHAIN_BYTES and the ports.
+#define PS_QUOTED_BYTES 128
 
 struct ps_icmp_error {
   __u8 type;
@@ -27,19 +28,17 @@ PS_INLINE struct ps_icmp_error ps_error_about(int family, enum ps_reason reason,
   return family == PS_IPV4 ? fragmentation_needed : packet_too_big;
 }
 
-// No error is about another one or a later fragment, and nobody is told whose address is none of
-// one host (RFC 1122, 3.2.2; RFC 4443, 2.4 e).
+// No error is about a later fragment, and nobody is told whose address is none of one host (RFC
+// 1122, 3.2.2; RFC 4443, 2.4 e). That none is about another error is the caller's to see to.
 PS_INLINE int ps_may_be_told4(const struct ps_ipv4 *quoted) {
   const __u8 first = *(const __u8 *)&quoted->source;
   if (quoted->fragment.raw & ps_wire16(PS_IPV4_FRAGMENT_OFFSET).raw) return 0;
-  return quoted->protocol != PS_PROTOCOL_ICMP && first != 0 && first != 127 && first < 224;
+  return first != 0 && first != 127 && first < 224;
 }
 
 PS_INLINE int ps_may_be_told6(const struct ps_ipv6 *quoted) {
   const struct ps_be32 *word = quoted->source.word;
-  const __u8 next = quoted->next_header;  // behind other extension headers there may be an error
-  return (next == PS_TCP || next == PS_UDP || next == PS_PROTOCOL_FRAGMENT) &&
-         *(const __u8 *)word != 0xff && (word[0].raw | word[3].raw) != 0;
+  return *(const __u8 *)word != 0xff && (word[0].raw | word[3].raw) != 0;
 }
 
 // The sum of the rest of the frame, of an even number of bytes.

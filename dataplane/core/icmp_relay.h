@@ -49,14 +49,18 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_quoted_ipv4(struct ps_cursor *cursor,
   return PS_REASON_NONE;
 }
 
-PS_MUST_USE PS_INLINE enum ps_reason ps_quoted_ipv6(struct ps_cursor *cursor,
+PS_MUST_USE PS_INLINE enum ps_reason ps_quoted_ipv6(const struct ps_frame *frame,
+                                                    const struct ps_packet *packet,
+                                                    struct ps_cursor *cursor,
                                                     struct ps_quoted *quoted) {
   struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(cursor, sizeof *ip);
   if (!ip || ps_host32(ip->version_class_flow) >> 28 != 6) return PS_REASON_not_ours;
   quoted->source = &ip->source;
   quoted->destination = &ip->destination;
-  quoted->protocol = ip->next_header;
-  return PS_REASON_NONE;
+  const __u32 at = PS_CHAIN_AT + packet->header_bytes + (__u32)sizeof *packet->icmp;
+  const struct ps_chain chain = ps_frame_chain(frame, at, ip->next_header);
+  quoted->protocol = chain.protocol;
+  return ps_take(cursor, chain.bytes) && !chain.is_later ? PS_REASON_NONE : PS_REASON_not_ours;
 }
 
 // Whether what ends there is a part of the IP packet, not of what pads the frame.
@@ -71,8 +75,8 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_quoted(const struct ps_frame *fram
                                                      struct ps_quoted *quoted) {
   struct ps_cursor cursor = {(__u8 *)packet->icmp, frame->end};
   if (!ps_take(&cursor, sizeof *packet->icmp)) return PS_REASON_not_ours;
-  const enum ps_reason reason =
-      family == PS_IPV4 ? ps_quoted_ipv4(&cursor, quoted) : ps_quoted_ipv6(&cursor, quoted);
+  const enum ps_reason reason = family == PS_IPV4 ? ps_quoted_ipv4(&cursor, quoted)
+                                                  : ps_quoted_ipv6(frame, packet, &cursor, quoted);
   if (reason) return reason;
   if (!ps_same_address(family, quoted->source, packet->destination)) return PS_REASON_not_ours;
   struct ps_cursor transport = cursor;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // From a frame's bytes to a packet: headers found and checked, nothing changed.
 //
-// IPv4 options are stepped over, other IPv6 extension headers than the fragment header are not. A
-// later fragment has no transport header: its ports come from where the first one's were noted
-// (fragment.h).
+// IPv4 options and IPv6 extension headers (chain.h) are stepped over. A later fragment has no
+// transport header: its ports come from where the first one's were noted (fragment.h).
 #pragma once
 
-#include "dataplane/core/headers.h"
+#include "dataplane/core/chain.h"
 #include "dataplane/core/reasons.h"
 
 // What a driver hands to the walk. Time is an argument: the core has no clock. `ps_handle` is
@@ -45,6 +44,25 @@ PS_INLINE struct ps_frame ps_frame_again(struct ps_handle *handle) {
   return frame;
 }
 
+// Where the chain of extension headers leads that begins `at` bytes (fewer than 256) behind the
+// frame's begin with a header of that protocol. A function of its own, behind which the BPF
+// verifier knows no more of the chain than its type.
+PS_CALL int ps_follow_chain(struct ps_handle *handle, __u32 at, __u32 protocol,
+                            struct ps_chain *chain) {
+  if (!chain) return 0;
+  const struct ps_frame frame = ps_frame_again(handle);
+  PS_OPAQUE(at);
+  const struct ps_cursor cursor = {frame.data + (at & 0xff), frame.end};
+  *chain = ps_read_chain(cursor, (__u8)protocol);
+  return 0;
+}
+
+PS_INLINE struct ps_chain ps_frame_chain(const struct ps_frame *frame, __u32 at, __u8 protocol) {
+  struct ps_chain chain = {};
+  ps_follow_chain(frame->handle, at, protocol, &chain);
+  return chain;
+}
+
 // What a frame's IP packet is, by a look at its header. The walk is compiled for each kind, as for
 // each family, and each is a BPF program of its own: the verifier follows at most a million steps
 // of one.
@@ -53,6 +71,8 @@ enum ps_kind {
   PS_ICMP,
   PS_FIRST_FRAGMENT,
   PS_LATER_FRAGMENT,
+  PS_EXTENDED,      // IPv6: TCP, or what is not ours, behind extension headers
+  PS_EXTENDED_UDP,  // UDP there: one program for both took Linux 6.1 890,000 steps
   PS_KINDS
 };
 
@@ -90,6 +110,9 @@ PS_INLINE int ps_frame_family(const struct ps_frame *frame) {
   return ethernet ? ps_family_of(ethernet->type) : 0;
 }
 
+// Where an IPv6 packet's chain begins in its frame.
+#define PS_CHAIN_AT ((__u32)(sizeof(struct ps_ethernet) + sizeof(struct ps_ipv6)))
+
 // An IPv6 packet with a fragment header and nothing to follow counts as a first fragment.
 PS_INLINE enum ps_kind ps_frame_kind(const struct ps_frame *frame, int family) {
   struct ps_cursor cursor = {frame->data, frame->end};
@@ -105,13 +128,13 @@ PS_INLINE enum ps_kind ps_frame_kind(const struct ps_frame *frame, int family) {
   }
   const struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(&cursor, sizeof *ip);
   if (!ip) return PS_WHOLE;
-  if (ip->next_header == PS_PROTOCOL_ICMPV6) return PS_ICMP;
-  if (ip->next_header != PS_PROTOCOL_FRAGMENT) return PS_WHOLE;
-  const struct ps_ipv6_fragment *header =
-      (struct ps_ipv6_fragment *)ps_take(&cursor, sizeof *header);
-  return header && (header->offset_and_flags.raw & ps_wire16(PS_IPV6_FRAGMENT_OFFSET).raw)
-             ? PS_LATER_FRAGMENT
-             : PS_FIRST_FRAGMENT;
+  if (PS_LIKELY(!ps_is_extension(ip->next_header))) {
+    return ip->next_header == PS_PROTOCOL_ICMPV6 ? PS_ICMP : PS_WHOLE;
+  }
+  const struct ps_chain chain = ps_frame_chain(frame, PS_CHAIN_AT, ip->next_header);
+  if (chain.is_fragment) return chain.is_later ? PS_LATER_FRAGMENT : PS_FIRST_FRAGMENT;
+  if (chain.protocol == PS_PROTOCOL_ICMPV6) return PS_ICMP;
+  return chain.protocol == PS_UDP ? PS_EXTENDED_UDP : PS_EXTENDED;
 }
 
 PS_INLINE int ps_frame_holds(const struct ps_frame *frame, __u32 ip_bytes) {
@@ -141,20 +164,22 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv4(const struct ps_frame *frame,
   return PS_REASON_NONE;
 }
 
-PS_MUST_USE PS_INLINE enum ps_reason ps_parse_fragment_header(struct ps_cursor *cursor,
-                                                              struct ps_packet *packet) {
-  const struct ps_ipv6_fragment *header =
-      (struct ps_ipv6_fragment *)ps_take(cursor, sizeof *header);
-  if (!header) return PS_REASON_truncated;
-  packet->header_bytes += (__u32)sizeof *header;
+// Whether the cursor still is inside the frame is asked where something is taken: asking here too
+// took Linux 6.1 from 588,000 steps to 765,000.
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_chain(const struct ps_frame *frame,
+                                                    struct ps_cursor *cursor,
+                                                    struct ps_packet *packet) {
+  const struct ps_chain chain = ps_frame_chain(frame, PS_CHAIN_AT, packet->protocol);
+  packet->header_bytes += chain.bytes;
   if (packet->header_bytes > packet->ip_bytes) return PS_REASON_malformed;
-  packet->protocol = header->next_header;
-  packet->identification = header->identification;
+  cursor->at += chain.bytes;
+  packet->protocol = chain.protocol;
+  packet->identification = chain.identification;
   return PS_REASON_NONE;
 }
 
 PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
-                                                   struct ps_cursor *cursor,
+                                                   struct ps_cursor *cursor, enum ps_kind kind,
                                                    struct ps_packet *packet) {
   struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(cursor, sizeof *ip);
   if (!ip) return PS_REASON_truncated;
@@ -166,7 +191,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_ipv6(const struct ps_frame *frame,
   packet->ipv6 = ip;
   packet->protocol = ip->next_header;
   packet->header_bytes = (__u32)sizeof *ip;
-  return packet->is_fragment ? ps_parse_fragment_header(cursor, packet) : PS_REASON_NONE;
+  return kind == PS_WHOLE ? PS_REASON_NONE : ps_parse_chain(frame, cursor, packet);
 }
 
 // Those that quote a packet and tell its sender something: unreachable, too big, time exceeded,
@@ -175,13 +200,8 @@ PS_INLINE int ps_is_icmp_error(int family, __u8 type) {
   return family == PS_IPV4 ? type == 3 || type == 11 || type == 12 : type >= 1 && type <= 4;
 }
 
-PS_INLINE int ps_is_extension(__u8 protocol) {
-  return protocol == PS_PROTOCOL_HOP_BY_HOP || protocol == PS_PROTOCOL_ROUTING ||
-         protocol == PS_PROTOCOL_FRAGMENT || protocol == PS_PROTOCOL_DESTINATION_OPTIONS;
-}
-
-// Why a packet is none of TCP or UDP: behind another extension header there may be either. Asked
-// last: the BPF verifier follows every answer.
+// Why a packet is none of TCP or UDP: behind an extension header that is not stepped over there may
+// be either. Asked last: the BPF verifier follows every answer.
 PS_INLINE enum ps_reason ps_why_not(int family, const struct ps_packet *packet,
                                     enum ps_reason otherwise) {
   return family == PS_IPV6 && ps_is_extension(packet->protocol) ? PS_REASON_extension_headers
@@ -201,10 +221,11 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_icmp(int family, struct ps_cursor 
 
 // The transport header has to lie inside what the IP header says is there, not only inside the
 // frame.
-PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cursor *cursor,
+PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, enum ps_kind kind,
+                                                        struct ps_cursor *cursor,
                                                         __u32 payload_bytes,
                                                         struct ps_packet *packet) {
-  if (packet->protocol == PS_UDP) {
+  if (packet->protocol == PS_UDP && kind != PS_EXTENDED) {
     struct ps_udp *udp = (struct ps_udp *)ps_take(cursor, sizeof *udp);
     if (!udp || payload_bytes < sizeof *udp) return PS_REASON_truncated;
     const __u32 udp_bytes = ps_host16(udp->length);
@@ -216,7 +237,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse_transport(int family, struct ps_cu
     packet->checksum = &udp->checksum;
     return PS_REASON_NONE;
   }
-  if (packet->protocol != PS_TCP) {
+  if (packet->protocol != PS_TCP || kind == PS_EXTENDED_UDP) {
     return ps_why_not(family, packet,
                       packet->is_fragment ? PS_REASON_fragment : PS_REASON_not_ours);
   }
@@ -241,15 +262,16 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int 
   packet->ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *packet->ethernet);
   if (!packet->ethernet) return PS_REASON_truncated;
   const enum ps_reason reason = family == PS_IPV4 ? ps_parse_ipv4(frame, &cursor, packet)
-                                                  : ps_parse_ipv6(frame, &cursor, packet);
+                                                  : ps_parse_ipv6(frame, &cursor, kind, packet);
   if (reason) return reason;
   if (kind == PS_LATER_FRAGMENT) {
-    const int is_ours = packet->protocol == PS_TCP || packet->protocol == PS_UDP;
-    return is_ours ? PS_REASON_NONE : ps_why_not(family, packet, PS_REASON_fragment);
+    const int is_ours = packet->protocol == PS_TCP || packet->protocol == PS_UDP ||
+                        (family == PS_IPV6 && ps_is_extension(packet->protocol));
+    return is_ours ? PS_REASON_NONE : PS_REASON_fragment;
   }
   const __u32 payload_bytes = packet->ip_bytes - packet->header_bytes;
   if (kind == PS_ICMP) return ps_parse_icmp(family, &cursor, payload_bytes, packet);
-  const enum ps_reason unfit = ps_parse_transport(family, &cursor, payload_bytes, packet);
+  const enum ps_reason unfit = ps_parse_transport(family, kind, &cursor, payload_bytes, packet);
   if (unfit) return unfit;
   packet->source_port = packet->udp->source_port;
   packet->destination_port = packet->udp->destination_port;

@@ -155,7 +155,7 @@ PS_INLINE enum ps_reason ps_whose(const struct ps_tables *tables, int family,
 
 // Counts why the packet is not forwarded; it may become an answer to its sender.
 PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables,
-                                                  const struct ps_frame *frame,
+                                                  const struct ps_frame *frame, enum ps_kind kind,
                                                   const struct ps_route *route,
                                                   enum ps_reason reason) {
   struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, route->service_id);
@@ -167,10 +167,13 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables
                                .arrived_tags = route->tags};
   if (!route->arrival) return verdict;
   route->arrival->become = PS_AS_IT_IS;
-  if (verdict.action == PS_TRANSMIT) {
-    route->arrival->become = reason == PS_REASON_syn_cookie ? PS_SYN_ACK : PS_ERROR;
-    verdict.is_put_off = 1;
+  if (verdict.action != PS_TRANSMIT) return verdict;
+  if (kind == PS_ICMP) {  // no error is about another one
+    verdict.action = PS_DROP;
+    return verdict;
   }
+  route->arrival->become = reason == PS_REASON_syn_cookie ? PS_SYN_ACK : PS_ERROR;
+  verdict.is_put_off = 1;
   return verdict;
 }
 
@@ -199,7 +202,7 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
       }
     }
   }
-  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, &route, reason);
+  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, kind, &route, reason);
   const struct ps_verdict verdict = {.action = PS_TRANSMIT,
                                      .interface_index = out.interface_index,
                                      .tags = out.tags,
@@ -248,6 +251,8 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_kind(const struct ps_tables *tab
     case PS_ICMP: return ps_walk_family(tables, frame, family, PS_ICMP);
     case PS_FIRST_FRAGMENT: return ps_walk_family(tables, frame, family, PS_FIRST_FRAGMENT);
     case PS_LATER_FRAGMENT: return ps_walk_family(tables, frame, family, PS_LATER_FRAGMENT);
+    case PS_EXTENDED: return ps_walk_family(tables, frame, family, PS_EXTENDED);
+    case PS_EXTENDED_UDP: return ps_walk_family(tables, frame, family, PS_EXTENDED_UDP);
     default: return ps_walk_family(tables, frame, family, PS_WHOLE);
   }
 }

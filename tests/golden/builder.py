@@ -8,7 +8,9 @@ anew too (hashes.py).
 """
 import struct
 from dataclasses import dataclass, replace
+from functools import reduce
 from ipaddress import ip_address, ip_network
+from operator import truediv
 
 from hashes import flow_hash, siphash13
 from scapy.config import conf
@@ -47,6 +49,7 @@ class Packet:
     window: int = 29200
     tcp_options: tuple = ()
     ip_options: bytes = b""  # IPv4, a multiple of four bytes
+    chain: tuple = ()  # IPv6 extension headers, of scapy
     traffic_class: int = 0
     label: int = 0x1234  # IPv4: identification; IPv6: flow label
     dont_fragment: bool = True
@@ -60,15 +63,17 @@ class Packet:
         return ip_address(self.source).version
 
     def transport_offset(self):
-        return 14 + (40 if self.family == 6 else 20 + len(self.ip_options))
+        return 14 + len(self.ip_header())
 
     def checksum_offset(self):
         return self.transport_offset() + (16 if self.protocol == "tcp" else 6)
 
-    def _ip(self):
+    def ip_header(self):
+        """With IPv6's extension headers."""
         if self.family == 6:
-            return IPv6(src=self.source, dst=self.destination, hlim=self.hops, fl=self.label,
-                        tc=self.traffic_class)
+            header = IPv6(src=self.source, dst=self.destination, hlim=self.hops, fl=self.label,
+                          tc=self.traffic_class)
+            return reduce(truediv, self.chain, header)
         words = 5 + len(self.ip_options) // 4
         header = IP(src=self.source, dst=self.destination, ttl=self.hops, id=self.label,
                     tos=self.traffic_class, flags="DF" if self.dont_fragment else 0, ihl=words)
@@ -88,7 +93,7 @@ class Packet:
         return len(self.frame()) - 14 - len(self.padding)
 
     def frame(self):
-        layers = Ether(src=self.ethernet_source, dst=self.ethernet_destination) / self._ip()
+        layers = Ether(src=self.ethernet_source, dst=self.ethernet_destination) / self.ip_header()
         layers = layers / self._transport()
         if self.payload:
             layers = layers / Raw(self.payload)
@@ -105,14 +110,6 @@ def add_to_checksum(frame, offset, error):
     wrong = (wrong & 0xFFFF) + (wrong >> 16)
     assert wrong not in (0, 0xFFFF), "choose another error: this one has two representations"
     struct.pack_into("!H", frame, offset, wrong)
-
-
-def patched(frame, changes):
-    """The frame with the bytes at these offsets set; checksums are left as they were."""
-    changed = bytearray(frame)
-    for offset, value in changes.items():
-        changed[offset:offset + len(value)] = value
-    return bytes(changed)
 
 
 @dataclass(frozen=True)
@@ -216,6 +213,7 @@ class Error:
     quoted_bytes: int = 1000
     traffic_class: int = 0
     padding: bytes = b""
+    chain: tuple = ()  # IPv6 extension headers before the error
 
     @property
     def family(self):
@@ -232,8 +230,9 @@ class Error:
                       tos=self.traffic_class) / types[self.kind]
         types = {"too big": ICMPv6PacketTooBig(mtu=1280),
                  "unreachable": ICMPv6DestUnreach(code=4), "time exceeded": ICMPv6TimeExceeded()}
-        return IPv6(src=self.source, dst=self.destination, hlim=self.hops,
-                    tc=self.traffic_class) / types[self.kind]
+        header = IPv6(src=self.source, dst=self.destination, hlim=self.hops,
+                      tc=self.traffic_class)
+        return reduce(truediv, self.chain, header) / types[self.kind]
 
     def frame(self):
         header_bytes = self.about.transport_offset() - 14

@@ -10,6 +10,7 @@ import sys
 import affinity_cases
 import cookie_cases
 import dnat_cases
+import extension_cases
 import forwarding_cases
 import fragment_cases
 import hostile_cases
@@ -33,6 +34,6 @@ def write(cases, out):
 
 
 if __name__ == "__main__":
-    MODULES = (affinity_cases, cookie_cases, dnat_cases, forwarding_cases, fragment_cases,
-               hostile_cases, icmp_cases, stateless_cases, vlan_cases)
+    MODULES = (affinity_cases, cookie_cases, dnat_cases, extension_cases, forwarding_cases,
+               fragment_cases, hostile_cases, icmp_cases, stateless_cases, vlan_cases)
     write([case.to_json() for module in MODULES for case in module.cases()], sys.stdout)

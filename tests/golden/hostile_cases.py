@@ -9,11 +9,19 @@ from scapy.layers.inet6 import (ICMPv6EchoRequest, ICMPv6ND_NS, IPv6, IPv6ExtHdr
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
-from builder import APPLIANCE, ROUTER, Case, Packet, patched
+from builder import APPLIANCE, ROUTER, Case, Packet
 from forwarding_cases import opening
 from worlds import KINDS, SNAT, VIP, backend, client, kind, open_connection, talk, world
 
 ETHER = Ether(src=ROUTER, dst=APPLIANCE)
+
+
+def patched(frame, changes):
+    """The frame with the bytes at these offsets set; checksums are left as they were."""
+    changed = bytearray(frame)
+    for offset, value in changes.items():
+        changed[offset:offset + len(value)] = value
+    return bytes(changed)
 
 
 def not_ours():
