@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from struct import pack, pack_into
 
-from model.wire import FRAGMENT_HEADER, ICMP_OF, PROTOCOLS, TCP, sum16, word
+from model.wire import (EXTENSIONS, FRAGMENT_HEADER, ICMP_OF, OPTIONS, PROTOCOLS, ROUTING, TCP,
+                        sum16, word)
 
 ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 
@@ -24,6 +25,7 @@ class Fields:
     label: int = 0
     fragment: int = 0x4000
     options: bytes = b""  # IPv4's, a multiple of four bytes
+    chain: tuple = ()  # IPv6 extension headers: (number, all but the first byte)
     tcp_options: bytes = b""
 
     @property
@@ -32,8 +34,10 @@ class Fields:
 
 
 def ip_packet(source, destination, protocol, payload, fields):
-    """`payload` in a header with the hops, traffic class, label and options of `fields`."""
+    """`payload` in a header with the hops, traffic class, label, options and chain of `fields`."""
     if len(source) == 16:
+        for number, rest in reversed(fields.chain):
+            payload, protocol = bytes([protocol]) + rest + payload, number
         first = 6 << 28 | fields.traffic_class << 20 | fields.label
         return pack("!IHBB", first, len(payload), protocol, fields.hops) + source + destination + \
             payload
@@ -43,6 +47,20 @@ def ip_packet(source, destination, protocol, payload, fields):
                             fields.hops, protocol, 0) + source + destination + fields.options)
     pack_into("!H", header, 10, -sum16(header) % 65535)
     return bytes(header) + payload
+
+
+def random_chain(random):
+    """One that leads to its end most of the time."""
+    count = random.choice((1, 1, 1, 2, 2, 3, 7, 8, 9))
+    return tuple(random_extension(random) for _ in range(count))
+
+
+def random_extension(random):
+    number = random.choice((0, ROUTING, OPTIONS, OPTIONS))
+    words = random.choice((0, 0, 0, 1, 2, 8, 9))
+    segments_left = random.randrange(256) if random.random() < 0.05 else 0
+    control = segments_left if number == ROUTING else random.getrandbits(8)
+    return number, bytes([words, random.getrandbits(8), control]) + random.randbytes(4 + 8 * words)
 
 
 def transport(fields):
@@ -162,14 +180,20 @@ class Breaker:
     def extension_header(self, whole):
         if whole[12:14] == ETHERTYPES[4]:
             return whole
-        return self._with_header(whole, self.random.choice((0, 43, 60, 51)), bytes(7))
+        number, rest = random_extension(self.random)
+        return self._with_header(whole, self.random.choice((number, 51)), rest)
 
     def _with_header(self, whole, number, rest):
-        if len(whole) < 54:
+        """Behind the IPv6 header, or the extension header that is there."""
+        if len(whole) < 62:
             return whole
-        length = (word(whole, 18) + 1 + len(rest)) & 0xFFFF
-        return (whole[:18] + pack("!HB", length, number) + whole[21:54] + whole[20:21] + rest
-                + whole[54:])
+        told_at, at = 20, 54
+        if whole[20] in EXTENSIONS and self.random.random() < 0.5:
+            told_at, at = 54, 62 + 8 * whole[55]
+        changed = bytearray(whole[:at] + whole[told_at:told_at + 1] + rest + whole[at:])
+        changed[told_at] = number
+        pack_into("!H", changed, 18, (word(whole, 18) + 1 + len(rest)) & 0xFFFF)
+        return bytes(changed)
 
     def other_protocol(self, whole):
         at = 23 if whole[12:14] == ETHERTYPES[4] else 20

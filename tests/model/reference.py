@@ -23,15 +23,15 @@ class Model:
         self.affinity_places = affinity_places
         self.flows = Flows()
         self.spreads = {}  # how tunnel packets of a client's tuple vary
-        self.ports = {}  # of first fragments, and when they were seen
+        self.ports = {}  # and protocols of first fragments, and when they were seen
         self.client_hops = ClientHops()
         self.shared_flows = {}
         self.affinity = Affinity()
         self.configuration = None
 
     def note_ports(self, packet, now):
-        ports = packet.source_port, packet.destination_port
-        self.ports[fragment_key(packet)] = (ports, now) if any(ports) else None
+        known = packet.source_port, packet.destination_port, packet.protocol
+        self.ports[fragment_key(packet)] = known, now
 
     def configure(self, appliance):
         self.configuration = Configuration(appliance)

@@ -6,8 +6,7 @@ wrong one wrong by as much: sums are taken over all that is covered, before and 
 """
 from struct import pack, pack_into
 
-from model.wire import (ETHERNET_BYTES, FRAGMENT_HEADER, HEADER_BYTES, ICMP_OF, TCP, UDP, sum16,
-                        word)
+from model.wire import ETHERNET_BYTES, HEADER_BYTES, ICMP_OF, UDP, sum16, word
 
 QUOTED_BYTES = 128  # at most, in an error of our own
 OWN_HOPS = 64
@@ -130,8 +129,6 @@ def may_be_told(packet):
     first = packet.source[0]
     if packet.is_later and packet.family == 4:
         return False
-    if packet.family == 6 and packet.frame[20] not in (TCP, UDP, FRAGMENT_HEADER):
-        return False  # behind other extension headers there may be an error
     if packet.family == 4:
         return first not in (0, 127) and first < 224
     return first != 0xFF and any(packet.source)

@@ -150,6 +150,8 @@ class Traffic:
             fields.options = random.randbytes(random.choice((4, 8, 40)))
             fields.tcp_options = random.randbytes(random.choice((4, 12, 40)))
             fields.fragment = 0
+        if random.random() < 0.1:
+            fields.chain = packets.random_chain(random)
         return fields
 
     def _to_us(self, packet, mac, arm=None):

@@ -88,7 +88,7 @@ class Walk(AffinityWalk, DnatWalk):
         noted = self.model.ports.get(fragment_key(packet))
         if noted is None or (self.now >> 4) - (noted[1] >> 4) > 7:
             return "fragment_unknown"
-        packet.source_port, packet.destination_port = noted[0]
+        packet.source_port, packet.destination_port, packet.protocol = noted[0]
         return None
 
     def unreadable(self, packet):

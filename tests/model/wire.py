@@ -9,8 +9,9 @@ from struct import unpack_from
 ETHERNET_BYTES = 14
 FAMILIES = {0x0800: 4, 0x86DD: 6}
 HEADER_BYTES = {4: 20, 6: 40}  # of IP, without options
-ICMP, TCP, UDP, ROUTING, FRAGMENT_HEADER, ICMPV6 = 1, 6, 17, 43, 44, 58
-EXTENSIONS = (0, ROUTING, FRAGMENT_HEADER, 60)
+ICMP, TCP, UDP, ROUTING, FRAGMENT_HEADER, ICMPV6, OPTIONS = 1, 6, 17, 43, 44, 58, 60
+EXTENSIONS = (0, ROUTING, FRAGMENT_HEADER, OPTIONS)
+CHAIN_HEADERS, CHAIN_BYTES = 8, 80  # at most
 ICMP_OF = {4: ICMP, 6: ICMPV6}
 ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}  # ICMP types that quote a packet
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -24,6 +25,40 @@ def word(data, at):
 def sum16(data):
     """The sum of the 16-bit words, in ones' complement: 65536 is 1, so the bytes as one number."""
     return int.from_bytes(data if len(data) % 2 == 0 else data + b"\0", "big") % 65535
+
+
+class Chain:
+    """Extension headers, from `at` on in a frame: they lead to `protocol` at `end`. If that still
+    is one of them, it leads no further; `end` may lie beyond the frame's."""
+
+    __slots__ = ("end", "protocol", "fragment_at")
+
+    def __init__(self, frame, at, protocol):
+        self.end, self.protocol = at, protocol
+        self.fragment_at = None
+        for _ in range(CHAIN_HEADERS):
+            if self.protocol not in EXTENSIONS or self.is_later(frame) or self.end > len(frame):
+                break
+            if self.end + 8 > len(frame):
+                self.end += 8
+                break
+            if not self._leads_on(frame, at):
+                break
+
+    def is_later(self, frame):
+        return self.fragment_at is not None and word(frame, self.fragment_at + 2) >= 8
+
+    def _leads_on(self, frame, begin):
+        here, is_fragment = self.end, self.protocol == FRAGMENT_HEADER
+        end = here + (8 if is_fragment else 8 + 8 * frame[here + 1])
+        if end - begin > CHAIN_BYTES or (is_fragment and self.fragment_at is not None):
+            return False
+        if self.protocol == ROUTING and frame[here + 3] > 0:
+            return False
+        if is_fragment:
+            self.fragment_at = here
+        self.end, self.protocol = end, frame[here]
+        return True
 
 
 class Packet:
@@ -87,29 +122,25 @@ class Packet:
         if self.end > len(frame):
             return "truncated"
         self.traffic_class = word(frame, 14) >> 4 & 0xFF
-        self.protocol, self.hops = frame[20], frame[21]
-        self.at = 54
-        return self._step_over() if self.protocol in EXTENSIONS else None
+        self.hops = frame[21]
+        return self._step_over(Chain(frame, 54, frame[20]))
 
-    def _step_over(self):
-        """A fragment header; no other one. With nothing to follow it is a first one's too."""
-        frame = self.frame
-        if self.protocol != FRAGMENT_HEADER:
-            return "extension_headers"
-        if len(frame) < 62:
-            return "truncated"
-        if self.end < 62:
+    def _step_over(self, chain):
+        """A fragment header with nothing to follow is a first one's too."""
+        self.at, self.protocol = chain.end, chain.protocol
+        if self.at > self.end:
             return "malformed"
-        self._read_fragment(frame[58:62], word(frame, 56), 0xFFF8, 1)
-        self.is_first = not self.is_later
-        self.at = 62
-        self.protocol = frame[54]
-        return "extension_headers" if self.protocol in EXTENSIONS else None
+        if chain.fragment_at is not None:
+            frame, at = self.frame, chain.fragment_at
+            self._read_fragment(frame[at + 4:at + 8], word(frame, at + 2), 0xFFF8, 1)
+            self.is_first = not self.is_later
+        leads_no_further = self.protocol in EXTENSIONS and not self.is_later
+        return "extension_headers" if leads_no_further else None
 
     def _read_transport(self):
         frame, at = self.frame, self.at
         payload_bytes = self.end - at
-        if self.is_later and self.protocol in (TCP, UDP):
+        if self.is_later and self.protocol in (TCP, UDP, *(EXTENSIONS if self.family == 6 else ())):
             return None
         if (self.is_later or self.is_first) and self.protocol not in (TCP, UDP):
             return "fragment"
@@ -144,8 +175,9 @@ class Packet:
 
 
 def fragment_key(packet):
-    """What a datagram's fragments have in common."""
-    return packet.source, packet.destination, packet.protocol, packet.identification
+    """What a datagram's fragments have in common (RFC 791; RFC 8200, 4.5)."""
+    protocol = packet.protocol if packet.family == 4 else None
+    return packet.source, packet.destination, protocol, packet.identification
 
 
 class Quoted:
@@ -169,8 +201,11 @@ class Quoted:
             self.protocol = frame[ip_at + 9]
             addresses = frame[ip_at + 12:ip_at + 20]
         else:
-            header_bytes = 40
-            self.protocol = frame[ip_at + 6]
+            chain = Chain(frame, ip_at + 40, frame[ip_at + 6])
+            if chain.is_later(frame):
+                return False
+            header_bytes = chain.end - ip_at
+            self.protocol = chain.protocol
             addresses = frame[ip_at + 8:ip_at + 40]
         half = len(addresses) // 2
         self.source, self.destination = addresses[:half], addresses[half:]
