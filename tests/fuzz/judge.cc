@@ -55,6 +55,14 @@ void judge_header(const PacketView& in, const PacketView& out) {
           "IPv4 options stay");
 }
 
+// Which chains of IPv6 extension headers are stepped over.
+void judge_chain(const PacketView& in) {
+  if (in.is_ipv4) return;
+  require(in.extensions <= 8 && in.transport - in.ip <= 40 + 80, "a chain has its bounds");
+  require(in.fragment_headers <= 1, "a packet is no fragment twice");
+  require(!in.is_routed_on, "what is routed on is not forwarded");
+}
+
 void judge_quotation(const PacketView& in, const PacketView& out) {
   const auto before = quoted_in(in);
   const auto after = quoted_in(out);
@@ -84,7 +92,8 @@ void judge_payload(const PacketView& in, const PacketView& out) {
   require(has_checksum(in) == has_checksum(out), "a checksum stays, or its absence does");
   if (has_checksum(in)) require(payload_sum(in) == payload_sum(out), "a checksum is updated");
   if (in.is_later) {
-    require(in.protocol == 6 || in.protocol == 17, "only TCP's and UDP's fragments are forwarded");
+    require(in.protocol == 6 || in.protocol == 17 || (!in.is_ipv4 && is_extension(in.protocol)),
+            "only TCP's and UDP's fragments are forwarded");
     require(is_same(*in.frame, in.transport, *out.frame, out.transport,
                     in.frame->size() - in.transport),
             "what a later fragment carries stays");
@@ -147,6 +156,7 @@ void judge_forwarded(const Passage& passage, const Places& places) {
   require(in.has_value(), "only an IP packet inside its frame is forwarded");
   require(out.has_value(), "an IP packet that leaves lies inside its frame");
   require(in->hops > 1, "a packet with no hop left is not forwarded");
+  judge_chain(*in);
   if (!in->is_icmp() && !in->is_later) judge_transport(*in);
   if (passage.in.size() != passage.out.size()) return judge_outer(passage, *out, places);
   require(in->is_ipv4 == out->is_ipv4, "the family stays");

@@ -24,16 +24,23 @@ IpAddress address_at(const Bytes& frame, bool is_ipv4, size_t at) {
   return address;
 }
 
-// IPv6's fragment header, if there is one; no other extension header is ever forwarded.
-bool step_over_fragment_header(const Bytes& frame, PacketView& view) {
-  if (view.protocol != 44) return true;
-  const size_t at = view.transport;
-  if (frame.size() < at + 8) return false;
-  const uint16_t field = load16(frame, at + 2);
-  view.is_later = (field & 0xfff8) != 0;
-  view.is_fragment = (field & 0xfff9) != 0;
-  view.transport += 8;
-  view.protocol = frame[at];
+// IPv6's extension headers, as many as there are, but none behind a later fragment's header. false:
+// the frame ends in one.
+bool step_over_extensions(const Bytes& frame, PacketView& view) {
+  while (is_extension(view.protocol) && !view.is_later) {
+    const size_t at = view.transport;
+    if (frame.size() < at + 8) return false;
+    const bool is_fragment = view.protocol == 44;
+    if (is_fragment) {
+      view.fragment_headers++;
+      view.is_later = (load16(frame, at + 2) & 0xfff8) != 0;
+      view.is_fragment = true;
+    }
+    view.is_routed_on |= view.protocol == 43 && frame[at + 3] != 0;
+    view.extensions++;
+    view.transport += is_fragment ? 8 : 8 + frame[at + 1] * 8u;
+    view.protocol = frame[at];
+  }
   return true;
 }
 
@@ -55,7 +62,7 @@ std::optional<PacketView> header_at(const Bytes& frame, bool is_ipv4, size_t ip)
   if (is_ipv4) {
     view.is_later = (load16(frame, ip + 6) & 0x1fff) != 0;
     view.is_fragment = (load16(frame, ip + 6) & 0x3fff) != 0;
-  } else if (!step_over_fragment_header(frame, view)) {
+  } else if (!step_over_extensions(frame, view)) {
     return std::nullopt;
   }
   if (header_bytes < least || frame.size() < view.transport) return std::nullopt;
@@ -66,6 +73,10 @@ std::optional<PacketView> header_at(const Bytes& frame, bool is_ipv4, size_t ip)
 
 uint16_t load16(const Bytes& frame, size_t at) {
   return static_cast<uint16_t>(frame.at(at) << 8 | frame.at(at + 1));
+}
+
+bool is_extension(uint8_t protocol) {
+  return protocol == 0 || protocol == 43 || protocol == 44 || protocol == 60;
 }
 
 uint16_t PacketView::port(size_t which) const {

@@ -19,11 +19,14 @@ struct PacketView {
   bool is_ipv4 = false;
   uint8_t protocol = 0;
   uint8_t hops = 0;
-  bool is_fragment = false;  // any but of a whole packet
+  bool is_fragment = false;  // with IPv6, any with a fragment header
   bool is_later = false;  // fragment than the first: it carries no header, only a part of the rest
   size_t ip = 0;          // where the IP header begins in the frame
-  size_t transport = 0;   // and what it carries, behind one IPv6 extension header
+  size_t transport = 0;   // and what it carries, behind IPv6 extension headers
   size_t end = 0;         // of the IP packet, which is inside the frame
+  size_t extensions = 0;  // how many of those there are,
+  size_t fragment_headers = 0;  // and how many of those
+  bool is_routed_on = false;    // its destination is not the one that its checksum is over
   IpAddress source;
   IpAddress destination;
 
@@ -37,6 +40,8 @@ struct PacketView {
 };
 
 uint16_t load16(const Bytes& frame, size_t at);
+
+bool is_extension(uint8_t protocol);  // an IPv6 header that leads to another one
 
 // nullopt: it has no IP packet that lies inside it, from `ip` on.
 std::optional<PacketView> view_of(const Bytes& frame);
