@@ -13,6 +13,8 @@ FUZZ_BUILD = ROOT / "build-fuzz"
 REPORTS = BUILD / "check"
 PYTHON = "/usr/bin/python3"  # Debian's, for which Debian's pytest and scapy are installed
 TIMED_OUT = 124
+# What one clone has compiled serves another: paths are told relative to the tree.
+CCACHE = {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
 
 
 def run(command, log, environment=None, limit_s=900):
@@ -22,7 +24,7 @@ def run(command, log, environment=None, limit_s=900):
         out.flush()
         child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=out, start_new_session=True,
-                                 env={**os.environ, **(environment or {})})
+                                 env={**os.environ, **CCACHE, **(environment or {})})
         try:
             return child.wait(limit_s)
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/fuzz/judge_cookies.h"
 #include "tests/fuzz/packet_view.h"
 
 namespace penstock::fuzz {
@@ -20,7 +21,8 @@ void print(const char* name, const Bytes& frame) {
 }
 
 bool is_answered(ps_reason reason) {
-  return reason == PS_REASON_ttl_expired || reason == PS_REASON_packet_too_big;
+  return reason == PS_REASON_ttl_expired || reason == PS_REASON_packet_too_big ||
+         reason == PS_REASON_syn_cookie;
 }
 
 bool is_same(const Bytes& a, size_t a_from, const Bytes& b, size_t b_from, size_t bytes) {
@@ -158,6 +160,12 @@ void judge_forwarded(const Passage& passage, const Places& places) {
   require(in->hops > 1, "a packet with no hop left is not forwarded");
   judge_chain(*in);
   if (!in->is_icmp() && !in->is_later) judge_transport(*in);
+  if (places.has_cookies && in->protocol == 6 && in->has_ports() && out->protocol == 6) {
+    require(in->hops == out->hops + 1, "the packet spends one hop");
+    if (out->is_ipv4) require(header_sum(*in) == header_sum(*out), "an IPv4 header's checksum");
+    judge_addresses(*in, *out, places);
+    return judge_segment(*in, *out);
+  }
   if (passage.in.size() != passage.out.size()) return judge_outer(passage, *out, places);
   require(in->is_ipv4 == out->is_ipv4, "the family stays");
   judge_header(*in, *out);
@@ -165,10 +173,14 @@ void judge_forwarded(const Passage& passage, const Places& places) {
   judge_addresses(*in, *out, places);
 }
 
-// An error of our own, about the packet that came in.
+// An error of our own, about the packet that came in; or a cookie.
 void judge_answer(const Passage& passage) {
   const auto in = view_of(passage.in);
   const auto out = view_of(passage.out);
+  if (passage.reason == PS_REASON_syn_cookie) {
+    require(in && out && passage.egress == passage.ingress, "an answer goes the way back");
+    return judge_cookie(*in, *out);
+  }
   require(in && out && out->end == passage.out.size(), "an error fills its frame");
   require(out->is_icmp() && in->is_ipv4 == out->is_ipv4, "an error is ICMP of the family");
   require(!in->is_icmp() && (!in->is_ipv4 || !in->is_later),

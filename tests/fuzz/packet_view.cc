@@ -75,6 +75,14 @@ uint16_t load16(const Bytes& frame, size_t at) {
   return static_cast<uint16_t>(frame.at(at) << 8 | frame.at(at + 1));
 }
 
+uint32_t load32(const Bytes& frame, size_t at) {
+  return static_cast<uint32_t>(load16(frame, at)) << 16 | load16(frame, at + 2);
+}
+
+void store32(Bytes& frame, size_t at, uint32_t number) {
+  for (size_t i = 0; i < 4; i++) frame.at(at + i) = static_cast<uint8_t>(number >> (24 - 8 * i));
+}
+
 bool is_extension(uint8_t protocol) {
   return protocol == 0 || protocol == 43 || protocol == 44 || protocol == 60;
 }

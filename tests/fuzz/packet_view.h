@@ -40,6 +40,8 @@ struct PacketView {
 };
 
 uint16_t load16(const Bytes& frame, size_t at);
+uint32_t load32(const Bytes& frame, size_t at);
+void store32(Bytes& frame, size_t at, uint32_t number);
 
 bool is_extension(uint8_t protocol);  // an IPv6 header that leads to another one
 

@@ -34,6 +34,15 @@ void exchange(Bytes& to, size_t at, const Bytes& from, size_t first, size_t byte
 
 // Addresses and ports are the other way round of those in `left`, so that an input need not guess
 // which source port was chosen. Checksums stay, and are as wrong as they were then.
+// In TCP's numbers; as far as the headers are there.
+void acknowledge(Bytes& frame, size_t at, const Bytes& left, const PacketView& from) {
+  if (frame.size() < at + 20 || left.size() < from.transport + 20) return;
+  constexpr uint8_t kSyn = 2;
+  const bool is_syn = (left[from.transport + 13] & kSyn) != 0;
+  store32(frame, at + 4, load32(left, from.transport + 8));
+  store32(frame, at + 8, load32(left, from.transport + 4) + is_syn);
+}
+
 void make_answer(Bytes& frame, const Bytes& left) {
   const auto to = view_of(frame);
   const auto from = view_of(left);
@@ -42,6 +51,7 @@ void make_answer(Bytes& frame, const Bytes& left) {
   exchange(frame, to->ip + addresses, left, from->ip + addresses, to->is_ipv4 ? 4 : 16);
   if (!to->has_ports() || !from->has_ports()) return;
   exchange(frame, to->transport, left, from->transport, 2);
+  if (to->protocol == 6 && from->protocol == 6) acknowledge(frame, to->transport, left, *from);
 }
 
 class Player {

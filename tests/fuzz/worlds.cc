@@ -57,6 +57,10 @@ constexpr Pair kWorlds[] = {
       .has_vlans = true,
       .mtu = 1400},
      {.modes = all(Mode::kDsr), .first_is_up = false, .has_vlans = true}},
+    {{.spreads = true, .handshakes = true, .snat_ports = 4}, {.first_is_up = false}},
+    {{.handshakes = true}, {.handshakes = true, .mtu = 1280}},
+    {{.modes = all(Mode::kTunnel), .handshakes = true, .mtu = 1400},
+     {.modes = all(Mode::kTunnel), .other_family = true, .handshakes = true, .mtu = 600}},
 };
 
 IpAddress ip(const std::string& text) {
@@ -110,6 +114,9 @@ ServiceEntry service_of(const Plan& plan, size_t place, uint32_t generation) {
   service.mode = plan.modes.at(place);
   service.has_flows = service.mode == Mode::kNat || plan.had_flows;
   service.hashes_port = plan.hashes_port;
+  const bool is_tcp = service.protocol == Protocol::kTcp;
+  service.syn_cookies = plan.handshakes && is_tcp && service.mode == Mode::kNat;
+  service.clamps_mss = plan.handshakes && is_tcp && service.mode == Mode::kTunnel;
   return service;
 }
 
@@ -202,6 +209,7 @@ World::World(const Plan& first, const Plan& second) : tables_(unplaced_tables(kS
   // A flow's port stays when the pool loses it, until the flow ends.
   for (Places& places : places_) {
     places.snat_port_last = 20000 + std::max(first.snat_ports, second.snat_ports) - 1;
+    places.has_cookies = first.handshakes || second.handshakes;
   }
   for (const auto& [name, memory] : memory_) {
     if (is_configuration(name) && name != "lookup_tables") written_[name] = memory;

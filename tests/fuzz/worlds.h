@@ -29,7 +29,8 @@ struct Plan {
   bool first_is_up = true;
   bool spreads = false;  // clients go to both backends
   bool has_affinity = false;
-  bool has_vlans = false;  // backends are behind tags
+  bool has_vlans = false;   // backends are behind tags
+  bool handshakes = false;  // SYN cookies in mode nat, clamped segments in mode tunnel
   uint16_t snat_ports = 1;
   uint16_t mtu = 0;
 };
@@ -41,7 +42,8 @@ struct Places {
   std::set<IpAddress> snats;
   uint16_t snat_port_first = 0;
   uint16_t snat_port_last = 0;
-  uint16_t mtu = 0;  // of the way to each backend; 0: not known
+  uint16_t mtu = 0;          // of the way to each backend; 0: not known
+  bool has_cookies = false;  // or had: connections by them go on
 };
 
 class World {
