@@ -113,7 +113,7 @@ class Affinity:
                    and self._may_be_known(asker, place, now - 4 * tables.idle, but=asker)
                    for place, slots in tables.earlier)
 
-    def settle(self, asker, tables, backends, now, is_sure=True):
+    def settle(self, asker, tables, backends, now, is_sure):
         """The client was seen, and led to one of these. `is_sure`: whether that was noted now."""
         if asker not in self.clients:
             self.clients[asker] = Client()
@@ -128,9 +128,9 @@ class Affinity:
         if tables.is_contested(asker):
             client.entry_until = now + tables.idle
 
-    def went_on(self, asker, tables, backends, now, is_sure):
-        """The same, of a packet of an established flow: it is looked at once in two seconds."""
-        self.settle(asker, tables, backends, now, is_sure)
+    def note_flow(self, asker, tables, now):
+        """It is established and goes on, so it was looked at within two seconds, and the client was
+        seen then; with this table, unless that is newer."""
         client = self.clients[asker]
         earliest, latest = client.seen[tables.place]
         if now - self.unchanged_since > LOOK_EVERY:
@@ -164,11 +164,15 @@ class AffinityWalk:
 
     def look_at_flow(self, packet, service, flow, is_sure):
         """A packet of the client's flow shows that the client is there, when it is looked at."""
-        tables = service.affinity
+        affinity, tables = self.model.affinity, service.affinity
         if tables is None or flow.state != ESTABLISHED:
             return
         asker = self.configuration.asker(service, packet.source, packet.source_port)
-        backends = [backend for backend in self.led_to(asker, tables) if backend]
-        if backends:
-            self.model.affinity.went_on(asker, tables, backends, self.now,
-                                        is_sure and self.has_room_for_entries())
+        options = self.led_to(asker, tables)
+        if options == [0]:
+            return
+        is_noted = 0 not in options and self.has_room_for_entries()
+        backends = [backend for backend in options if backend]
+        affinity.settle(asker, tables, backends, self.now, is_sure and is_noted)
+        if is_noted:
+            affinity.note_flow(asker, tables, self.now)
