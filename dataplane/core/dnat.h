@@ -65,10 +65,12 @@ struct ps_dnat_flow {
   __u8 state;  // enum ps_flow_state, as the packet by itself would have it
 };
 
+// It stands for the flow, so the client is the remote end: of the local one's address the hash
+// keeps less, and two clients that differ in two words would meet under one hash key in 128.
 PS_INLINE __u64 ps_dnat_key(const struct ps_settings *settings, int family,
                             const struct ps_backend *backend, const struct ps_address *client,
                             struct ps_be16 client_port) {
-  const struct ps_tuple tuple = {&backend->address, client, backend->port, client_port,
+  const struct ps_tuple tuple = {client, &backend->address, client_port, backend->port,
                                  backend->protocol};
   return ps_tuple_hash(settings, family, &tuple);
 }

@@ -161,6 +161,21 @@ def shared_backends():
         yield case
 
 
+def similar_clients():
+    """Under one hash key in 128 these two meet where half of their tuple's hashing counts less."""
+    for protocol in ("tcp", "udp"):
+        w = replace(shared_world(6, protocol), hash_key=(34, 0))
+        one, two = (replace(talk(w, 6, service=service), client=address) for service, address in
+                    ((1, "2001:db8:18::3"), (2, "2001:db8:18:1::2")))
+        case = Case(f"{kind(protocol, 6)}: clients at a shared backend that are alike in all but "
+                    "two bytes are two", w)
+        for t in (one, two):
+            case.request(t, new=protocol == "tcp", flags="S")
+        for t in (one, two):
+            case.answer(t, flags="SA")
+        yield case
+
+
 def fragments():
     for family in (4, 6):
         w = dnat_world(family, "udp")
@@ -203,5 +218,6 @@ def errors():
 
 
 def cases():
-    for group in (conversations, ways_back, not_answers, shared_backends, fragments, errors):
+    for group in (conversations, ways_back, not_answers, shared_backends, similar_clients,
+                  fragments, errors):
         yield from group()
