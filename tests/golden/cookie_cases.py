@@ -1,32 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """SYN cookies: the appliance's own handshake with a client, the one with its backend, and the
 sequence numbers and windows of what follows."""
-import struct
 from dataclasses import replace
 from ipaddress import ip_address
 
-from builder import APPLIANCE, INTERFACE, Case, Error, siphash13, summarise
+from builder import APPLIANCE, INTERFACE, Case, Error, summarise
 from icmp_cases import ROUTERS
+from syn_cookie import MSS, NO_SCALE, OUR_SCALE, TICK_SHIFT, make, terms_of
 from worlds import client, talk, world
 
-BEGIN_TICK = 10**15 >> 28  # when a case begins
-MSS = (536, 1220, 1300, 1360, 1400, 1440, 1460, 8940)
-NO_SCALE = 15
-OUR_SCALE = 7
+BEGIN_TICK = 10**15 >> TICK_SHIFT  # when a case begins
 FIRST = 4_000_000_000  # the client's first sequence number; it wraps soon
 BACKENDS_FIRST = 77_000  # the backend's
 
 
 def cookie(appliance, request, at_ms=0, mss=536, scale=NO_SCALE):
     """The sequence number of the answer to a SYN."""
-    tick = (10**15 + at_ms * 10**6) >> 28
-    terms = max(n for n, size in enumerate(MSS) if size <= max(mss, 536)) << 5 | scale << 1
-    sides = [ip_address(side).packed for side in (request.source, request.destination)]
-    words = b"".join(ours[at:at + 4] + theirs[at:at + 4] for at in range(0, len(sides[0]), 4)
-                     for ours, theirs in [sides])
-    rest = struct.pack("!HH", request.source_port, request.destination_port)
-    rest += struct.pack("<IIB", request.sequence, tick >> 8, terms)
-    return terms << 24 | siphash13(appliance.hash_key, words + rest) & 0xFFFFFF
+    client = ip_address(request.source).packed, request.source_port
+    service = ip_address(request.destination).packed, request.destination_port
+    tick = (10**15 + at_ms * 10**6) >> TICK_SHIFT
+    return make(appliance.hash_key, client, service, request.sequence, terms_of(mss, scale), tick)
 
 
 def options(mss=None, scale=None):
