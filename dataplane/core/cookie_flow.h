@@ -58,6 +58,7 @@ PS_CALL int ps_meet_cookie_answer(struct ps_handle *handle, int family, struct p
   const __u32 sequence = ps_host32(tcp->sequence);
   const int is_reset = (tcp->flags & PS_TCP_RST) != 0;
   __u64 word = ps_flow_load(&flow->word);
+  if (is_syn_ack && is_reset) return PS_REASON_malformed;
   if (!ps_is_answered(word) && !is_reset) {
     if (!is_syn_ack) return PS_REASON_no_flow;
     const int scale = family == PS_IPV4 ? ps_syn_ack_scale(&frame, PS_IPV4, &arrival->options)

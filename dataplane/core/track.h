@@ -84,14 +84,21 @@ PS_INLINE void ps_go_on(const struct ps_tables *tables, const struct ps_frame *f
   }
 }
 
-// A client opens what it has: closing, it begins anew; half-open, its SYN came again. A datagram
-// comes here when its backend is down and chosen all the same: it goes on.
+// Whether a client that opens what it has begins anew: what closes, and a handshake of a cookie,
+// when cookies have been switched off amid it.
+PS_INLINE int ps_begins_anew(__u64 word) {
+  const __u32 state = ps_flow_state(word);
+  return state == PS_FLOW_CLOSING || (state == PS_FLOW_HALF_OPEN && ps_is_of_cookie(word));
+}
+
+// A client opens what it has: it begins anew, or its SYN came again. A datagram comes here when its
+// backend is down and chosen all the same: it goes on.
 PS_INLINE void ps_keep_flow(const struct ps_frame *frame, const struct ps_packet *packet,
                             const struct ps_known_flow *known, const struct ps_meeting *met,
                             struct ps_route *route) {
   ps_follow_client(met->flow, ps_client_hop(packet, route->interface));
   ps_index_note(known, 0);
-  if (ps_flow_state(met->word) == PS_FLOW_CLOSING) {
+  if (ps_begins_anew(met->word)) {
     route->is_new = 1;
     ps_reopen_flow(met->flow, met->word, frame->now_ticks);
   } else {
@@ -295,8 +302,11 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
 PS_INLINE void ps_note_answer(const struct ps_frame *frame, const struct ps_packet *packet,
                               struct ps_flow *flow, __u64 word) {
   const __u8 syn_ack = PS_TCP_SYN | PS_TCP_ACK;
-  if (packet->tcp && (packet->tcp_flags & syn_ack) == syn_ack) {
-    if (ps_is_of_cookie(word)) return;  // ps_take_syn_ack
+  const int is_syn_ack = packet->tcp && (packet->tcp_flags & syn_ack) == syn_ack;
+  if (ps_is_of_cookie(word)) {
+    // ps_take_syn_ack takes that; before it only a reset counts.
+    if (is_syn_ack || !(ps_is_answered(word) || packet->tcp_flags & PS_TCP_RST)) return;
+  } else if (is_syn_ack) {
     flow->sequence = ps_wire32(ps_host32(packet->tcp->sequence) + 1);
   }
   ps_flow_update(flow, word, frame->now_ticks, 0, packet->tcp_flags, 0);

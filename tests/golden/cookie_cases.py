@@ -251,7 +251,18 @@ def refusals():
         case.passes(pair.theirs(), "no_flow", 1)  # of an older connection: the kernel resets it
         syn_ack = pair.theirs(sequence=-1, flags="SA", tcp_options=options(1460, 9))
         case.drops(replace(syn_ack, checksum_error=5), "malformed", 1)
+        case.drops(replace(syn_ack, flags="SRA"), "malformed", 1)
         pair.syn_ack(before=(("NOP", None), ("NOP", None)))
+        yield case
+
+        case = CookieCase("a FIN of an older connection ends nothing", family)
+        pair = Handshake(case)
+        pair.answered()
+        pair.shows()
+        case.passes(pair.theirs(flags="FA"), "no_flow", 1)
+        pair.syn_ack()
+        pair.request(flows=(0, 1, 0))
+        pair.request(flags="FA", flows=(0, 1, 0))
         yield case
 
 
@@ -307,6 +318,17 @@ def switched():
         pair.answer(payload=b"answer", acknowledgement=8)
         case.configure(case.appliance)
         pair.request(sequence=8, acknowledgement=6)
+        yield case
+
+        case = CookieCase("switched off amid a handshake that the client begins anew", family)
+        pair = Handshake(case)
+        pair.answered()
+        pair.shows()
+        case.configure(case.appliance.with_service(1, syn_cookies=False))
+        case.sends(pair.talk, "backend", pair.syn, pair.talk.forwarded(pair.syn), new=True,
+                   flows=(1, 0, 0))
+        syn_ack = pair.theirs(sequence=-1, flags="SA", tcp_options=options(1460, 9))
+        case.sends(pair.talk, "client", syn_ack, pair.talk.returned(syn_ack))
         yield case
 
 
