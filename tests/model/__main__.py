@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKETS_OF_A_WORLD = 500
 COUNT_FLOWS_EVERY = 16
 HALF_AN_HOUR_MS = 1_800_000  # for which a client's hop is known, in mode dnat
+COOKIE_EPOCH_MS = 68_719
 
 
 class Difference(Exception):
@@ -49,7 +50,8 @@ class Play:
         self.model = Model(executor.names, places=appliance.flow_table_entries // 8 * 10,
                            affinity_places=AFFINITY_PLACES[sizes])
         timeouts = (appliance.tcp_half_open, appliance.tcp_closing, appliance.udp_half_open,
-                    appliance.tcp_established, appliance.udp_established, HALF_AN_HOUR_MS)
+                    appliance.tcp_established, appliance.udp_established, HALF_AN_HOUR_MS,
+                    COOKIE_EPOCH_MS)
         self.traffic = Traffic(self.random, self.world, timeouts)
         self.now_ns = self._first_ns()
         self.packets = 0

@@ -51,6 +51,8 @@ class Service:
     port: int
     mode: str
     has_flows: bool
+    syn_cookies: bool
+    clamps_mss: bool
     hashes_port: bool
     prefix_mask: bytes
     slots: tuple
@@ -96,7 +98,7 @@ class Configuration:
             vip = ip_address(service.address).packed
             mask = ip_network(f"{service.address}/{service.bits()}", strict=False).netmask.packed
             read = Service(service.id, vip, service.port, service.mode, service.has_flows,
-                           service.hash == "flow", mask, service.slots,
+                           service.syn_cookies, service.clamps_mss, service.hash == "flow", mask, service.slots,
                            self._affinity_of(service))
             self.services[service.id] = read
             self._by_vip[vip, service.port, PROTOCOLS[service.protocol]] = read

@@ -43,17 +43,18 @@ class Life:
 
 class Flow(Life):
     """One flow. `hops`: where its client's frames may be known to come from, and when each was last
-    seen."""
+    seen; `cookie`: of one that began by a SYN cookie, cookies.Numbers."""
 
     __slots__ = ("key", "family", "backend", "snat", "answered", "confirmed", "fins", "expected",
-                 "hops")
+                 "hops", "cookie")
 
-    def __init__(self, key, packet, backend, snat, now):
+    def __init__(self, key, packet, backend, snat, now, cookie=None):
         super().__init__(packet.protocol, HALF_OPEN, now)
         self.key = key  # service, client's address and port
         self.family = packet.family
         self.backend, self.snat = backend, snat
         self.reopen(packet, now)
+        self.cookie = cookie
 
     @property
     def return_key(self):
@@ -64,7 +65,7 @@ class Flow(Life):
         self.state = HALF_OPEN
         self.answered = self.confirmed = False
         self.fins = set()
-        self.expected = None
+        self.expected = self.cookie = None
         self.hops = {packet.hop: now}
         self.earliest = self.latest = now
 
@@ -79,17 +80,33 @@ class Flow(Life):
             if self.state == HALF_OPEN:
                 self.state = ESTABLISHED
         self._note_end(packet, "client")
-        self._follow(packet.hop, now, sure=state == HALF_OPEN or not packet.is_plain)
+        is_looked_at = self.is_looked_at(packet, state)
+        self._follow(packet.hop, now, sure=is_looked_at)
         if (state, confirmed, fins) != (self.state, self.confirmed, len(self.fins)):
             self.earliest = self.latest = now
         elif state == CLOSING:
             pass  # only the backend can say that it did not believe the reset
-        elif state == HALF_OPEN or not packet.is_plain:
+        elif is_looked_at:
             self.refresh(now)
         elif now - self.earliest >= SECOND:
             self.earliest, self.latest = max(self.earliest, now - LOOK_EVERY - SECOND), now
 
+    def is_looked_at(self, packet, state):
+        """Whether the client's packet certainly is one for which the flow in this state is."""
+        return state == HALF_OPEN or not packet.is_plain or self.cookie is not None
+
+    def take_syn_ack(self, cookie, now):
+        """The backend has answered our SYN."""
+        self.cookie, self.answered = cookie, True
+        self.earliest = self.latest = now
+
+    def _is_nothing(self, packet):
+        """A SYN-ACK is taken only once by a flow of a cookie, and nothing but a reset before it."""
+        return self.cookie and (packet.is_syn_ack or not (self.answered or packet.flags & RST))
+
     def backend_sent(self, packet, now):
+        if self._is_nothing(packet):
+            return
         state, answered, fins = self.state, self.answered, len(self.fins)
         if packet.protocol != TCP or packet.flags & (SYN | ACK) == SYN | ACK:
             self.answered = True
@@ -107,8 +124,10 @@ class Flow(Life):
         """The client has got the backend's answer: only who has it knows its sequence number."""
         if packet.protocol != TCP:
             return True
-        if packet.flags & (SYN | ACK) != ACK or self.expected is None:
+        if packet.flags & (SYN | ACK) != ACK:
             return False
+        if self.cookie or self.expected is None:
+            return self.cookie is not None  # it has shown who it is before
         return (packet.acknowledgement - self.expected) & 0xFFFFFFFF < HANDSHAKE_WINDOW
 
     def _note_end(self, packet, side):

@@ -19,6 +19,8 @@ class Fields:
     flags: int = 0
     sequence: int = 0
     acknowledgement: int = 0
+    window: int = 29200
+    checksum_error: int = 0
     payload: bytes = b""
     hops: int = 64
     traffic_class: int = 0
@@ -69,13 +71,14 @@ def transport(fields):
     if number == TCP:
         words = 5 + len(fields.tcp_options) // 4
         segment = bytearray(pack("!HHIIBBHHH", *ports, fields.sequence, fields.acknowledgement,
-                                 words << 4, fields.flags, 29200, 0, 0)
+                                 words << 4, fields.flags, fields.window, 0, 0)
                             + fields.tcp_options + fields.payload)
         checksum_at = 16
     else:
         segment = bytearray(pack("!HHHH", *ports, 8 + len(fields.payload), 0) + fields.payload)
         checksum_at = 6
     total = sum16(fields.source[0] + fields.destination[0]) + len(segment) + number
+    total += fields.checksum_error
     checksum = -(total + sum16(segment)) % 65535
     pack_into("!H", segment, checksum_at, checksum or (0 if number == TCP else 0xFFFF))
     return bytes(segment)

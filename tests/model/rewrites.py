@@ -4,9 +4,9 @@
 A checksum is changed by as much as what it covers has changed, so a right one stays right and a
 wrong one wrong by as much: sums are taken over all that is covered, before and after.
 """
-from struct import pack, pack_into
+from struct import pack, pack_into, unpack_from
 
-from model.wire import ETHERNET_BYTES, HEADER_BYTES, ICMP_OF, UDP, sum16, word
+from model.wire import ETHERNET_BYTES, HEADER_BYTES, ICMP_OF, TCP, UDP, sum16, word
 
 QUOTED_BYTES = 128  # at most, in an error of our own
 OWN_HOPS = 64
@@ -23,7 +23,7 @@ class Hop:
         self.macs = destination + source
 
 
-def _keep_right(out, at, before, after):
+def keep_right(out, at, before, after):
     pack_into("!H", out, at, (word(out, at) + before - after) % 65535)
 
 
@@ -43,7 +43,7 @@ def _with_hop_spent(packet, hop, source=None, destination=None):
         return out
     out[22] -= 1
     before = sum16(packet.frame[ETHERNET_BYTES:packet.at])
-    _keep_right(out, 24, before, sum16(out[ETHERNET_BYTES:packet.at]))
+    keep_right(out, 24, before, sum16(out[ETHERNET_BYTES:packet.at]))
     return out
 
 
@@ -61,15 +61,16 @@ def translated(packet, hop, source, source_port, destination, destination_port):
     if packet.family == 4 and packet.protocol == UDP and word(out, checksum_at) == 0:
         return bytes(out)  # RFC 768: there is none
     after = sum16(source + destination) + sum16(out[packet.at:packet.end])
-    _keep_right(out, checksum_at, before, after)
+    keep_right(out, checksum_at, before, after)
     if packet.protocol == UDP and word(out, checksum_at) == 0:
         pack_into("!H", out, checksum_at, 0xFFFF)
     return bytes(out)
 
 
-def translated_error(packet, quoted, hop, source, source_port, destination, destination_port):
+def translated_error(packet, quoted, hop, source, source_port, destination, destination_port,
+                     shift=0):
     """An ICMP error from `source` (None: from who sent it) to `destination`; what it quotes went
-    the other way."""
+    the other way, with sequence numbers larger by `shift`."""
     out = _with_hop_spent(packet, hop, source or packet.source, destination)
     source, outer = source or quoted.destination, sum16((source or packet.source) + destination)
     pseudo = packet.family == 6
@@ -77,13 +78,16 @@ def translated_error(packet, quoted, hop, source, source_port, destination, dest
     before += sum16(packet.source + packet.destination) if pseudo else 0
     _put_addresses(out, quoted.ip_at, packet.family, destination, source)
     pack_into("!HH", out, quoted.at, destination_port, source_port)
+    if shift:
+        sequence, = unpack_from("!I", out, quoted.at + 4)
+        pack_into("!I", out, quoted.at + 4, (sequence - shift) % 2**32)
     if packet.family == 4:
         change = sum16(packet.frame[quoted.ip_at:quoted.at]), sum16(out[quoted.ip_at:quoted.at])
-        _keep_right(out, quoted.ip_at + 10, *change)
+        keep_right(out, quoted.ip_at + 10, *change)
     _keep_quoted_checksum_right(out, packet, quoted, source + destination)
     after = sum16(out[packet.at:packet.end])
     after += outer if pseudo else 0
-    _keep_right(out, packet.at + 2, before, after)
+    keep_right(out, packet.at + 2, before, after)
     return bytes(out)
 
 
@@ -94,9 +98,9 @@ def _keep_quoted_checksum_right(out, packet, quoted, addresses):
         return
     if quoted.protocol == UDP and packet.family == 4 and word(out, at) == 0:
         return
-    ports = slice(quoted.at, quoted.at + 4)
-    before = sum16(quoted.source + quoted.destination) + sum16(packet.frame[ports])
-    _keep_right(out, at, before, sum16(addresses) + sum16(out[ports]))
+    sure = slice(quoted.at, quoted.at + (8 if quoted.protocol == TCP else 4))
+    before = sum16(quoted.source + quoted.destination) + sum16(packet.frame[sure])
+    keep_right(out, at, before, sum16(addresses) + sum16(out[sure]))
     if quoted.protocol == UDP and word(out, at) == 0:
         pack_into("!H", out, at, 0xFFFF)
 

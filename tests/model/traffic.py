@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from builder import APPLIANCE, INTERFACE
 from model import packets, vlan
 from model.configuration import mac_bytes
+from model.handshakes import Handshake, random_options
 from model.outcomes import TRANSMIT
 from model.packets import Breaker, Fields
 from model.wire import ACK, ERRORS, FAMILIES, FIN, RST, SYN, Packet, word
@@ -40,6 +41,7 @@ class Talk:
         self.onward = None
         self.begun = False
         self.acknowledges = 0  # what follows the backend's last SYN-ACK
+        self.handshake = Handshake(random)
 
 
 class Traffic:
@@ -95,6 +97,8 @@ class Traffic:
         if outcome.action != TRANSMIT:
             if self._asked and self.random.random() < 0.7:
                 self._asked[0].begun = False  # the client gives up, and begins again
+            if self._asked and self.random.random() < 0.1:
+                self._asked[0].handshake.begin()
             return
         _, frame = vlan.taken(outcome.frame)
         self.left = [*self.left[-REMEMBERED_FRAMES:], frame]
@@ -105,14 +109,25 @@ class Traffic:
         if packet.problem or packet.is_later or packet.protocol not in (6, 17):
             return
         if asked == "request":
-            if not talk.begun:
-                talk.acknowledges = 0
-            talk.begun = True
-            if packet.destination != talk.vip:
-                talk.onward = ((packet.source, packet.source_port),
-                               (packet.destination, packet.destination_port))
-        elif packet.flags & (SYN | ACK) == SYN | ACK:
+            self._seen_request(talk, packet)
+            return
+        talk.handshake.is_answered = True
+        if packet.is_syn_ack:
             talk.acknowledges = (packet.sequence + 1) & 0xFFFFFFFF
+
+    @staticmethod
+    def _seen_request(talk, packet):
+        if packet.destination == talk.client:
+            talk.handshake.cookie = packet.sequence
+            return
+        if not talk.begun:
+            talk.acknowledges = 0
+        talk.begun = True
+        if packet.flags & SYN:
+            talk.handshake.asked()
+        if packet.destination != talk.vip:
+            talk.onward = ((packet.source, packet.source_port),
+                           (packet.destination, packet.destination_port))
 
     # Packets.
 
@@ -150,6 +165,10 @@ class Traffic:
             fields.options = random.randbytes(random.choice((4, 8, 40)))
             fields.tcp_options = random.randbytes(random.choice((4, 12, 40)))
             fields.fragment = 0
+        if random.random() < 0.3:
+            fields.window = random.choice((0, 1, 127, 128, 502, 65535, random.getrandbits(16)))
+        if random.random() < 0.02:
+            fields.checksum_error = random.randrange(1, 65535)
         if random.random() < 0.1:
             fields.chain = packets.random_chain(random)
         return fields
@@ -168,11 +187,21 @@ class Traffic:
         fields.flags = SYN if not talk.begun else random.choice((ACK, ACK, ACK | 8))
         if random.random() < 0.2:
             fields.flags = random.choice(CONTROL_BYTES)
+        if fields.flags & SYN and random.random() < 0.7:
+            fields.tcp_options = random_options(random)
         fields.acknowledgement = random.choice((talk.acknowledges,) * 8 + (
             (talk.acknowledges + random.randrange(65536)) & 0xFFFFFFFF, random.getrandbits(32), 0))
+        if self._has_cookies(talk) and random.random() < 0.9:
+            talk.handshake.client_says(fields)
         if talk.onward and random.random() < 0.02:
             packets.sum_to_nothing(fields, *talk.onward)
         return self._to_us(packets.datagram(fields), talk.router, talk.arm)
+
+    def _has_cookies(self, talk):
+        """Or had, so that there may be one."""
+        return talk.handshake.cookie is not None or any(
+            service.syn_cookies for service in self.world.appliance.services
+            if service.id == talk.service.id)
 
     def _newcomer(self):
         talk = self._talk_to(self.world.everything.services[0])
@@ -193,6 +222,8 @@ class Traffic:
         fields.flags = ACK if talk.acknowledges else SYN | ACK
         if random.random() < 0.2:
             fields.flags = random.choice(CONTROL_BYTES)
+        if self._has_cookies(talk) and random.random() < 0.9:
+            talk.handshake.backend_says(fields)
         if random.random() < 0.02:
             packets.sum_to_nothing(fields, (talk.vip, talk.service.port), (talk.client, talk.port))
         return self._to_us(packets.datagram(fields), random.choice(ROUTERS))

@@ -4,15 +4,18 @@ from functools import partial
 
 from model import rewrites, vlan
 from model.affinity import AffinityWalk
+from model.cookies import CookieWalk, Numbers
 from model.dnat import DnatWalk
-from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, HALF_OPEN, LIVE, LOOK_EVERY, OVER, Flow
+from model.flows import (CLOSING, DOUBTFUL, ESTABLISHED, HALF_OPEN, LIVE, LOOK_EVERY, OVER, SECOND,
+                         Flow)
 from model.outcomes import DROP, INGRESS, PASS, PASSED, TRANSMIT, Outcome
 from model.rewrites import Hop
+from model.tunnels import TunnelWalk
 from model.wire import (ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quoted, fragment_key,
                         word)
 
 
-class Walk(AffinityWalk, DnatWalk):
+class Walk(AffinityWalk, CookieWalk, DnatWalk, TunnelWalk):
     """One frame, under one set of answers. Its effects are put off until it is known to be so."""
 
     def __init__(self, model, frame, now, seen, choices):
@@ -27,20 +30,24 @@ class Walk(AffinityWalk, DnatWalk):
 
     # What may come out.
 
+    def counted(self, reason, service):
+        return frozenset({(2, self.model.reasons[reason], service, 1)})
+
     def refused(self, reason, service=0):
-        counted = frozenset({(2, self.model.reasons[reason], service, 1)})
         if reason in PASSED:
-            return Outcome(PASS, 0, counted, self.frame)
-        return Outcome(DROP, 0, counted, b"")
+            return Outcome(PASS, 0, self.counted(reason, service), self.frame)
+        return Outcome(DROP, 0, self.counted(reason, service), b"")
 
     def answered(self, packet, reason, service, kind, code, rest=0):
         """An error of our own, if there is anybody to tell."""
         if not rewrites.may_be_told(packet):
             return self.refused(reason, service)
-        counted = frozenset({(2, self.model.reasons[reason], service, 1)})
+        return self.back(packet, rewrites.own_error(packet, kind, code, rest), reason, service)
+
+    def back(self, packet, frame, reason, service):
+        """Something of our own, to where the packet came from."""
         _, tags = self.configuration.interfaces[packet.place]
-        error = rewrites.own_error(packet, kind, code, rest)
-        return Outcome(TRANSMIT, INGRESS, counted, vlan.put(error, tags))
+        return Outcome(TRANSMIT, INGRESS, self.counted(reason, service), vlan.put(frame, tags))
 
     def time_exceeded(self, packet, service):
         kind = 11 if packet.family == 4 else 3
@@ -126,31 +133,39 @@ class Walk(AffinityWalk, DnatWalk):
             return self.from_orphan(packet, service, flow)
         if not self.is_there(flow):
             flow = None
-        if flow and not self.may_move(packet, flow):
-            is_looked_at = flow.state == HALF_OPEN or not packet.is_plain
-            self.then(flow.client_sent, packet, self.now)
-            self.then(self.look_at_flow, packet, service, flow, is_looked_at)
-            return self.to_backend_of(packet, service, flow)
-        if service.mode == "nat" and not packet.is_opening:
+        shown = self.shown(packet, service, flow)
+        if flow and not shown and not self.may_move(packet, flow):
+            return self.go_on(packet, service, flow)
+        if service.mode == "nat" and not shown and not packet.is_opening:
             return self.refused("no_flow", service.id)
-        return self.open(packet, service, flow)
+        return self.open(packet, service, flow, shown)
+
+    def go_on(self, packet, service, flow):
+        if flow.cookie and not flow.answered and not packet.is_later:
+            return self.refused("handshake_unfinished", service.id)
+        is_looked_at = flow.is_looked_at(packet, flow.state)
+        self.then(flow.client_sent, packet, self.now)
+        self.then(self.look_at_flow, packet, service, flow, is_looked_at)
+        return self.to_backend_of(packet, service, flow)
 
     def from_orphan(self, packet, service, flow):
         """Without its backend nobody can tell whether the client's last flow still is there."""
         if flow:
             self.then(setattr, flow, "evicted", True)
-        if packet.is_opening and not self.is_unnoticed(packet, flow):
-            return self.open(packet, service, None)
+        shown = self.shown(packet, service, None)
+        if (packet.is_opening or shown) and not self.is_unnoticed(packet, flow):
+            return self.open(packet, service, None, shown)
         if service.mode != "nat" and self.choices.of((False, True)):
             return self.open(packet, service, None)
         reason = self.choices.of(("backend_gone", "no_flow"))
         return self.refused(reason, service.id)
 
     def is_unnoticed(self, packet, flow):
-        """Whether a datagram still goes where its flow's backend was: for two seconds at most."""
-        if packet.protocol == TCP or flow is None or flow.state != ESTABLISHED:
+        """Whether it still goes where its flow's backend was: for two seconds after a look at the
+        flow, which is at most one later than its time says."""
+        if not packet.is_plain or flow is None or flow.state != ESTABLISHED or flow.cookie:
             return False
-        return self.now - flow.latest < LOOK_EVERY and self.choices.of((False, True))
+        return self.now - flow.latest < LOOK_EVERY + SECOND and self.choices.of((False, True))
 
     def may_move(self, packet, flow):
         is_down = self.configuration.backends[flow.backend].down
@@ -158,12 +173,12 @@ class Walk(AffinityWalk, DnatWalk):
             return is_down and not packet.is_later
         return packet.is_opening and (is_down or flow.state != ESTABLISHED)
 
-    def open(self, packet, service, flow):
+    def open(self, packet, service, flow, shown=None):
         """A client's packet that begins something. `flow`: what it had, if it may be moved."""
         configuration = self.configuration
         selected = self.select(service, packet.source, packet.source_port,
                                is_seen=packet.protocol == UDP or not packet.is_opening)
-        stays = flow and flow.backend == selected and service.mode == "nat"
+        stays = self.stays(service, flow, selected, shown)
         if flow and not stays:
             self.then(self.model.flows.remove, flow)
         if not selected:
@@ -179,34 +194,44 @@ class Walk(AffinityWalk, DnatWalk):
             return self.refused("backend_unresolved", service.id)
         if not configuration.snat[packet.family]:
             return self.refused("no_snat_address", service.id)
+        if service.syn_cookies and not shown:
+            return self.answer_syn(packet, service, backend)
         if not stays:
-            return self.new_flow(packet, service, backend)
-        if flow.state == CLOSING:
-            self.then(flow.reopen, packet, self.now)
-        else:
-            self.then(flow.client_sent, packet, self.now)
-        return self.to_backend_of(packet, service, flow, is_new=flow.state == CLOSING)
+            return self.new_flow(packet, service, backend, shown)
+        return self.keep_flow(packet, service, flow, shown)
 
-    def to_backend_of(self, packet, service, flow, is_new=False):
+    def keep_flow(self, packet, service, flow, shown):
+        """A client opens what it has."""
+        begins = flow.state == CLOSING or (flow.state == HALF_OPEN and flow.cookie)
+        is_new = not shown and bool(begins)
+        if not shown:
+            self.then(flow.reopen if is_new else flow.client_sent, packet, self.now)
+        return self.to_backend_of(packet, service, flow, is_new, shown)
+
+    def to_backend_of(self, packet, service, flow, is_new=False, shown=None):
         backend = self.configuration.backends[flow.backend]
         if not backend.resolved:
             return self.refused("backend_unresolved", service.id)
         frame = rewrites.translated(packet, backend.hop, *flow.snat, backend.address, backend.port)
+        if shown:
+            frame = shown.syn(packet, frame)
+        elif flow.cookie:
+            frame = flow.cookie.to_backend(packet, frame)
         return self.sent(packet, frame, backend.hop, "backend", service.id, backend.id,
                          is_new)
 
     # New flows, whose port is the dataplane's choice.
 
-    def new_flow(self, packet, service, backend):
+    def new_flow(self, packet, service, backend, shown):
         refusals = self.refusals(packet.family, backend)
         refusal = self.choices.of((None, *refusals))
         if refusal:
             return self.refused(refusal, service.id)
         snat = self.seen_source(packet, backend)
         flow = Flow((service.id, packet.source, packet.source_port), packet, backend.id, snat,
-                    self.now)
+                    self.now, shown and Numbers(shown.cookie))
         self.then(self.take_place, flow)
-        return self.to_backend_of(packet, service, flow, is_new=True)
+        return self.to_backend_of(packet, service, flow, True, shown)
 
     def seen_source(self, packet, backend):
         """The port that was chosen, if it may be; else none, for which no packet is right."""
@@ -217,7 +242,8 @@ class Walk(AffinityWalk, DnatWalk):
         if seen.problem or not self.configuration.is_of_pool(seen.source, seen.source_port):
             return nobody
         holder = self.model.flows.by_return.get((backend.id, seen.source, seen.source_port))
-        if holder and self.keeps_place(holder):
+        is_own = holder and holder.key[1:] == (packet.source, packet.source_port)
+        if holder and not is_own and self.keeps_place(holder):
             return nobody
         return seen.source, seen.source_port
 
@@ -266,6 +292,8 @@ class Walk(AffinityWalk, DnatWalk):
                 return refusal
             client = ((quoted.destination, quoted.destination_port) if quoted else
                       (packet.source, packet.source_port))
+            if service.clamps_mss:
+                packet = self.clamped(packet, backend)
             frame = self.tunnelled(packet, backend, (service.id, *client))
         elif service.mode == "dsr":
             frame = rewrites.handed_over(packet, backend.hop)
@@ -273,36 +301,6 @@ class Walk(AffinityWalk, DnatWalk):
             frame = self.translated_once(packet, backend, quoted)
         return self.sent(packet, frame, backend.hop, "backend", service.id, backend.id,
                          is_new)
-
-    def kept_out_of_tunnel(self, packet, service, backend):
-        room = backend.mtu - rewrites.header_bytes(backend.address)
-        if 0 < room < packet.ip_bytes:
-            return self.too_big(packet, service.id, room)
-        if self.configuration.is_tunnel_source(packet.source):
-            return self.refused("loop", service.id)
-        if backend.family not in self.configuration.tunnel_sources:
-            return self.refused("no_tunnel_source", service.id)
-        return None
-
-    def tunnelled(self, packet, backend, client):
-        """How the outer header varies with the flow is the dataplane's choice, within the prefix;
-        that it does not vary within the flow is not."""
-        prefix = self.configuration.tunnel_sources[backend.family]
-        key = (client, backend.family, prefix)
-        source, label = self.model.spreads.get(key) or self.seen_spread(backend, prefix)
-        self.then(self.model.spreads.__setitem__, key, (source, label))
-        return rewrites.tunnelled(packet, backend.hop, source, backend.address, label)
-
-    def seen_spread(self, backend, prefix):
-        """Source and flow label, if they may be."""
-        network = prefix.network_address.packed
-        _, frame = vlan.taken(self.seen.frame)
-        if len(frame) < ETHERNET_BYTES + rewrites.header_bytes(network):
-            return network, 0
-        at = 26 if backend.family == 4 else 22
-        source = frame[at:at + len(network)]
-        label = int.from_bytes(frame[15:18], "big") & 0xFFFFF if backend.family == 6 else 0
-        return (source, label) if self.configuration.is_tunnel_source(source) else (network, 0)
 
     # Backends.
 
@@ -313,6 +311,8 @@ class Walk(AffinityWalk, DnatWalk):
             return self.refused("no_flow")
         if packet.hops > 1:
             self.then(flow.backend_sent, packet, self.now)
+            if flow.cookie and not packet.is_later and flow.key[0] in self.configuration.services:
+                return self.from_cookie_backend(packet, flow)
         return self.to_client_of(packet, flow, partial(rewrites.translated, packet))
 
     def to_client_of(self, packet, flow, rewritten):
@@ -382,6 +382,7 @@ class Walk(AffinityWalk, DnatWalk):
             return self.refused("backend_unresolved", service.id)
         if packet.hops <= 1:
             return self.time_exceeded(packet, service.id)
+        shift = flow.cookie.shift or 0 if flow.cookie else 0
         frame = rewrites.translated_error(packet, quoted, backend.hop, *flow.snat,
-                                          backend.address, backend.port)
+                                          backend.address, backend.port, shift)
         return self.sent(packet, frame, backend.hop, "backend", service.id, backend.id)

@@ -170,6 +170,16 @@ class Packet:
         return self.flags & (SYN | ACK | RST | FIN) == SYN
 
     @property
+    def is_syn_ack(self):
+        return self.flags & (SYN | ACK) == SYN | ACK
+
+    @property
+    def is_bare(self):
+        """Whole, and behind an IP header that nothing follows."""
+        at = ETHERNET_BYTES + HEADER_BYTES[self.family]
+        return self.at == at and not self.is_first and not self.is_later
+
+    @property
     def is_plain(self):
         return not self.flags & (SYN | RST | FIN)
 

@@ -59,8 +59,15 @@ class World:
                 prefix_bits=random.choice((0, 0, 24 if family == 4 else 64, 9, 31)),
                 has_flows=mode == "nat" or random.random() < 0.3,
                 hash=random.choice(("client", "client", "flow")),
+                **self._handshake(protocol, mode),
                 affinity=self._affinity(services)))
         return tuple(services), tuple(backends)
+
+    def _handshake(self, protocol, mode):
+        """What becomes of SYNs."""
+        is_tcp, chance = protocol == "tcp", self.random.random() < 0.6
+        return {"syn_cookies": is_tcp and mode == "nat" and chance,
+                "clamps_mss": is_tcp and mode == "tunnel" and chance}
 
     def _kind(self):
         return (self.random.choice((4, 6)), self.random.choice(("tcp", "udp")),
@@ -175,12 +182,15 @@ class World:
             return appliance.with_service(service.id, slots=slots)
         if self.random.random() < 0.6:
             return appliance.with_service(service.id, slots=self._slots(service.members))
+        if service.mode == "nat" and self.random.random() < 0.5:
+            return appliance.with_service(service.id, **self._handshake(service.protocol, "nat"))
         families = {backend.family for backend in self.everything.backends
                     if backend.id in service.members}
         alike = families <= {service.family}
         mode = self.random.choice(("nat", "dsr", "tunnel") + ("dnat", "dnat") * alike)
         has_flows = service.has_flows or mode == "nat"
-        return appliance.with_service(service.id, mode=mode, has_flows=has_flows)
+        return appliance.with_service(service.id, mode=mode, has_flows=has_flows,
+                                      **self._handshake(service.protocol, mode))
 
     def _change_gateways(self, appliance):
         return replace(appliance, gateways=self._gateways())
