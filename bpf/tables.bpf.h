@@ -27,6 +27,7 @@ PS_TABLE(settings, struct ps_settings);
 PS_TABLE(arrivals, struct ps_arrival);
 PS_TABLE(service_index, __u64);  // four 16-bit ids an element: array elements are 8 bytes apart
 PS_TABLE(services, struct ps_service);
+PS_TABLE(access_nodes, struct ps_access_node);
 PS_TABLE(backend_index, __u64);
 PS_TABLE(backends, struct ps_backend);
 PS_TABLE(lookup_tables, struct ps_lookup_table);
@@ -129,6 +130,10 @@ PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 gener
 PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
                                            __u32 id) {
   return id < max_services ? PS_ELEMENT(services, generation * max_services + id) : 0;
+}
+
+PS_INLINE struct ps_access_node *ps_access_node_at(const struct ps_tables *tables, __u32 place) {
+  return PS_ELEMENT(access_nodes, place);
 }
 
 PS_INLINE __u32 ps_backend_index_size(const struct ps_tables *tables) {

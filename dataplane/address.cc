@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace penstock {
@@ -60,6 +61,15 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
     if (address->bytes[static_cast<size_t>(bit / 8)] & (0x80 >> bit % 8)) return std::nullopt;
   }
   return IpPrefix{*address, static_cast<uint8_t>(bits)};
+}
+
+bool IpPrefix::has(const IpAddress& other) const {
+  if (other.family != address.family) return false;
+  for (size_t i = 0; i * 8 < bits; i++) {
+    const int differs = address.bytes[i] ^ other.bytes[i];
+    if (differs >> std::max(0, 8 * (static_cast<int>(i) + 1) - bits)) return false;
+  }
+  return true;
 }
 
 std::string to_string(const IpPrefix& prefix) {

@@ -49,6 +49,7 @@ struct IpPrefix {
   // nullopt: not a prefix. Without "/bits" it is the one address.
   static std::optional<IpPrefix> parse(std::string_view text);
 
+  bool has(const IpAddress& other) const;  // of its family
   auto operator<=>(const IpPrefix&) const = default;
 };
 

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/access_rules.h"
 #include "dataplane/address.h"
 #include "dataplane/mode.h"
 #include "dataplane/result.h"
@@ -91,6 +92,8 @@ struct ServiceEntry {
   bool clamps_mss = false;               // mode tunnel, TCP: SYNs ask for segments that fit
   std::chrono::seconds affinity_idle{};  // 0: a client goes where the lookup table leads
   std::vector<LookupTableId> earlier;    // affinity tables that were in use before, oldest first
+  AccessRules access;
+  NewFlowLimit new_flows;
   bool operator==(const ServiceEntry&) const = default;
 };
 
@@ -184,6 +187,7 @@ struct Explanation {
   uint32_t slot = 0;
   BackendId backend = 0;   // 0: none may take a client
   BackendId selected = 0;  // by the lookup table alone: another one when affinity keeps the client
+  bool is_denied = false;  // by the service's access rules
 };
 
 struct InterfaceStatus {
@@ -205,6 +209,7 @@ struct TableSizes {
   uint32_t max_backends = 0;
   uint32_t affinity_tables = 0;
   uint32_t affinity_entries = 0;
+  uint32_t access_nodes = 0;  // of access lists; the first two are none
 };
 
 class Dataplane {
@@ -212,6 +217,7 @@ class Dataplane {
   virtual ~Dataplane() = default;
 
   // What the tables hold now; empty in tables made anew. Read once, after a start, to plan from.
+  // Access rules are not read back: services that have any are written once more by the next plan.
   virtual ForwardingState current() const = 0;
   // Packets that come in from now on are forwarded by the new state; those already in are let
   // finish by the one before. On failure that one stays.

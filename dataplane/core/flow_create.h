@@ -8,29 +8,31 @@
 #pragma once
 
 #include "dataplane/core/flow_index.h"
+#include "dataplane/core/new_flow_limit.h"
 
 #define PS_PORT_TRIES 64       // ports tried before the pool counts as exhausted
 #define PS_FULL_SETS_TRIES 32  // full sets met before the table counts as full
 
+// In memory for the calls, in a frame that is nearly as large as the BPF verifier allows.
 struct ps_new_flow {
   struct ps_address client;
   __u64 client_hash;   // ps_tuple_hash of the client's tuple
   __u64 index_client;  // ps_index_entry.client
   __u64 client_hop;
   __u32 now;
-  __u32 generation;
   struct ps_be16 client_port;
   __u16 service;
   __u16 backend;
   __u8 protocol;
   __u8 flags;               // of the flow's word
   struct ps_be32 sequence;  // ps_flow.sequence
+  __u8 generation;
   // Filled while a place is looked for:
   __u8 snat;        // place in settings->snat
+  __u8 full_sets;   // met so far
   __u16 snat_port;  // host order
   __u16 way;
-  __u32 full_sets;  // met so far
-  __u64 random;     // the state of the client's order of ports
+  __u64 random;  // the state of the client's order of ports
 };
 
 enum ps_place_result { PS_PLACE_TAKEN, PS_PLACE_TUPLE_IN_USE, PS_PLACE_SET_FULL };
@@ -150,6 +152,11 @@ PS_CALL int ps_place_flow(const struct ps_tables *tables, const struct ps_settin
                           int family, const struct ps_backend *backend,
                           struct ps_new_flow *wanted) {
   if (!tables || !settings || !backend || !wanted) return PS_REASON_tables_unreadable;
+  if (wanted->protocol == PS_UDP || wanted->flags & PS_FLOW_COOKIE) {
+    const struct ps_service *service = ps_service_at(tables, wanted->generation, wanted->service);
+    const int reason = ps_take_new_flow(tables, settings, service, &wanted->client, wanted->now);
+    if (reason) return reason;
+  }
   wanted->random = wanted->client_hash ^ settings->hash_key[1];
   for (int tries = 0; tries < PS_PORT_TRIES; tries++) {
     if (ps_try_port(tables, settings, family, backend, wanted) == PS_PLACE_TAKEN) {

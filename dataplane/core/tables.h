@@ -13,7 +13,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 10
+#define PS_LAYOUT_VERSION 11
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -41,7 +41,8 @@ struct ps_control {
   __u32 workers;
   __u32 affinity_tables;
   __u32 affinity_entries;
-  __u32 reserved[8];
+  __u32 access_nodes;
+  __u32 reserved[7];
 };
 PS_SIZE_IS(struct ps_control, 64);
 
@@ -159,13 +160,34 @@ struct ps_service {
   __u8 hashes_port;                  // the client's, beside its address
   __u8 epoch_shift;                  // an epoch of its known clients is 2^this ticks
   __u16 earlier[PS_EARLIER_TABLES];  // lookup tables before, oldest first; 0: no more
-  __u8 reserved[2];
+  __u8 is_guarded;                   // it has access lists, or a limit of new flows
+  __u8 reserved;
   __u32 affinity_ticks;  // for how long a client keeps its backend without a packet; 0: no affinity
   __u8 syn_cookies;      // mode nat, TCP: SYNs are answered by us
   __u8 clamps_mss;       // mode tunnel, TCP: SYNs ask for segments that fit
   __u8 reserved_too[2];
+
+  // From here on a cache line that is read only where is_guarded.
+  struct ps_address limit_mask;  // the part of a client's address that has a limit of its own
+  __u64 limit_burst;             // how much time may be taken in advance (new_flow_limit.h)
+  __u32 limit_step;              // how much of it a new flow takes; 0: no limit
+  __u32 limit_per_second;        // what that was made of, for the control plane
+  __u32 access;                  // who is let in: as an entry of ps_access_node
+  __u8 reserved_of_guard[28];
 };
-PS_SIZE_IS(struct ps_service, 64);
+PS_SIZE_IS(struct ps_service, 128);
+
+// Access lists as tries of four bits a node, a cache line each (access_list.h). An entry is
+// PS_ACCESS_LET_IN, PS_ACCESS_DENIED or the place of the node that the next four bits are looked up
+// in. Places 0 and 1 have none; each generation has its half of the places.
+#define PS_ACCESS_LET_IN 0u
+#define PS_ACCESS_DENIED 1u
+#define PS_ACCESS_FIRST_NODE 2u
+
+struct ps_access_node {
+  __u32 entry[16];
+};
+PS_SIZE_IS(struct ps_access_node, 64);
 
 struct ps_backend {
   struct ps_address address;
@@ -246,6 +268,7 @@ PS_SIZE_IS(struct ps_recent_set, 64);
 enum ps_recent_table {
   PS_FRAGMENTS,    // ports of datagrams that come in fragments (fragment.h)
   PS_CLIENT_HOPS,  // where clients' frames come from, in mode dnat (dnat.h)
+  PS_NEW_FLOWS,    // how many new flows clients may open (new_flow_limit.h)
   PS_RECENT_TABLES
 };
 #define PS_RECENT_SETS 4096

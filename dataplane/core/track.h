@@ -2,6 +2,7 @@
 // From a packet to its flow: the one it belongs to, or the one it begins.
 #pragma once
 
+#include "dataplane/core/admission.h"
 #include "dataplane/core/cookie_flow.h"
 #include "dataplane/core/dnat.h"
 #include "dataplane/core/flow_create.h"
@@ -122,7 +123,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *table
   wanted.index_client = route->service_id | (ps_index_key(family, &tuple, known->hash) << 16);
   wanted.client_hop = ps_client_hop(packet, route->interface);
   wanted.now = known->now;
-  wanted.generation = route->generation;
+  wanted.generation = (__u8)route->generation;
   wanted.client_port = tuple.remote_port;
   wanted.service = route->service_id;
   wanted.backend = selected;
@@ -225,6 +226,11 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_meet_flow(const struct ps_tables *tables
     met.flow = ps_flow_of_entry(tables, route->settings, route->generation, family, known->entry,
                                 known->onward, frame->now_ticks, &met.word);
   }
+  const int refused = ps_admit(frame->handle, tables, route->settings, route->service,
+                               ps_asks_for(packet, met.flow ? met.word : 0, frame->now_ticks));
+  // By constants, for the BPF verifier.
+  if (refused == PS_REASON_new_flow_limit) return PS_REASON_new_flow_limit;
+  if (refused) return PS_REASON_access_denied;
   met.shown = ps_shown(frame->handle, route->settings, route->service, met.flow ? met.word : 0,
                        frame->now_ticks);
   if (met.flow && met.backend && !met.shown && !ps_may_move(packet, met.backend, met.word)) {

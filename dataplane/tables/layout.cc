@@ -44,6 +44,8 @@ std::vector<TableLayout> table_layouts(const TableSizes& sizes, uint32_t workers
       layout<&ps_tables::service_index>("service_index",
                                         PS_GENERATIONS * PS_SERVICE_INDEX_SLOTS(services) / 4),
       layout<&ps_tables::services>("services", PS_GENERATIONS * services),
+      layout<&ps_tables::access_nodes>("access_nodes",
+                                       std::max(1u, PS_GENERATIONS * sizes.access_nodes)),
       layout<&ps_tables::backend_index>("backend_index",
                                         PS_GENERATIONS * PS_BACKEND_INDEX_SLOTS(backends) / 4),
       layout<&ps_tables::backends>("backends", PS_GENERATIONS * backends),
@@ -67,6 +69,7 @@ ps_tables unplaced_tables(const TableSizes& sizes, uint32_t workers) {
   ps_tables tables{};
   tables.max_services = sizes.max_services;
   tables.max_backends = sizes.max_backends;
+  tables.max_access_nodes = sizes.access_nodes;
   tables.affinity_tables = sizes.affinity_tables;
   tables.affinity_sets = PS_AFFINITY_SETS(sizes.affinity_entries);
   tables.index_sets = PS_INDEX_SETS(sizes.flow_table_entries);
@@ -84,6 +87,7 @@ void initialise_control(const ps_tables& tables, const TableSizes& sizes) {
   control.workers = tables.workers;
   control.affinity_tables = sizes.affinity_tables;
   control.affinity_entries = sizes.affinity_entries;
+  control.access_nodes = sizes.access_nodes;
   *tables.control = control;
 }
 
@@ -99,6 +103,7 @@ Result<void> check_control(const ps_control& control, const TableSizes& sizes, u
   if (result) result = same("max_backends", control.max_backends, sizes.max_backends);
   if (result) result = same("affinity_tables", control.affinity_tables, sizes.affinity_tables);
   if (result) result = same("affinity_entries", control.affinity_entries, sizes.affinity_entries);
+  if (result) result = same("access_nodes", control.access_nodes, sizes.access_nodes);
   if (result) result = same("processors", control.workers, workers);
   return result;
 }

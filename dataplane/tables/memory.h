@@ -15,6 +15,7 @@ struct ps_tables {
   struct ps_arrival* arrivals;             // [worker]
   __u64* service_index;                    // [generation][slot / 4], four 16-bit ids each
   struct ps_service* services;             // [generation][max_services]
+  struct ps_access_node* access_nodes;     // [generation][max_access_nodes]
   __u64* backend_index;                    // [generation][slot / 4], as above
   struct ps_backend* backends;             // [generation][max_backends]
   struct ps_lookup_table* lookup_tables;   // [PS_LOOKUP_TABLES]
@@ -31,6 +32,7 @@ struct ps_tables {
   // Copies of what control says: read for every packet.
   __u32 max_services;
   __u32 max_backends;
+  __u32 max_access_nodes;
   __u32 affinity_tables;
   __u32 affinity_sets;
   __u32 index_sets;
@@ -64,6 +66,10 @@ PS_INLINE struct ps_service* ps_service_at(const struct ps_tables* tables, __u32
                                            __u32 id) {
   if (id >= tables->max_services) return nullptr;
   return tables->services + generation * tables->max_services + id;
+}
+
+PS_INLINE struct ps_access_node* ps_access_node_at(const struct ps_tables* tables, __u32 place) {
+  return place < PS_GENERATIONS * tables->max_access_nodes ? tables->access_nodes + place : nullptr;
 }
 
 PS_INLINE __u32 ps_backend_index_size(const struct ps_tables* tables) {

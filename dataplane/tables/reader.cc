@@ -108,6 +108,7 @@ Explanation explain_client(const ps_tables& tables, ServiceId id, const Endpoint
   explanation.selected = asked.selected;
   explanation.client_hash = asked.hash;
   explanation.slot = asked.slot;
+  explanation.is_denied = ps_ask_access(&tables, service, &asked.address) != PS_REASON_NONE;
   return explanation;
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "dataplane/core/walk.h"
+#include "dataplane/tables/access_trie.h"
 #include "dataplane/tables/convert.h"
 
 namespace penstock {
@@ -31,6 +32,12 @@ uint32_t ticks(milliseconds timeout) {
 // To the millisecond below: what ticks() makes the same ticks of again.
 milliseconds from_ticks(uint32_t ticks) {
   return milliseconds((static_cast<uint64_t>(ticks) << PS_TICK_SHIFT) / 1'000'000);
+}
+
+// What a new flow takes of its bucket, in the limit's unit of time (core/new_flow_limit.h).
+uint32_t limit_step(uint32_t per_second) {
+  constexpr uint32_t kSecond = 1'000'000'000 >> (PS_TICK_SHIFT - PS_LIMIT_SHIFT);
+  return per_second ? (kSecond + per_second / 2) / per_second : 0;
 }
 
 void write_timeouts(ps_settings& to, const ForwardingSettings& from) {
@@ -142,6 +149,11 @@ ps_service to_table(const ServiceEntry& from) {
   to.affinity_ticks = ticks(from.affinity_idle);
   to.epoch_shift = static_cast<uint8_t>(std::bit_width(std::max(to.affinity_ticks, 1u) - 1));
   std::copy(from.earlier.begin(), from.earlier.end(), to.earlier);
+  to.is_guarded = !from.access.empty() || from.new_flows.per_second != 0;
+  to.limit_mask = prefix_mask(from.new_flows.prefix_bits);
+  to.limit_per_second = from.new_flows.per_second;
+  to.limit_step = limit_step(from.new_flows.per_second);
+  to.limit_burst = static_cast<uint64_t>(to.limit_step) * from.new_flows.burst;
   return to;
 }
 
@@ -159,6 +171,11 @@ ServiceEntry from_table(const ps_service& from) {
   to.affinity_idle = std::chrono::floor<std::chrono::seconds>(from_ticks(from.affinity_ticks));
   for (const uint16_t place : from.earlier) {
     if (place) to.earlier.push_back(place);
+  }
+  if (from.limit_step) {
+    to.new_flows = {from.limit_per_second,
+                    static_cast<uint32_t>(from.limit_burst / from.limit_step),
+                    prefix_bits(from.limit_mask)};
   }
   return to;
 }
@@ -262,6 +279,26 @@ Result<void> write_backend_index(const ps_tables& tables, uint32_t generation,
   return {};
 }
 
+// The services' access lists, and where each begins.
+Result<std::map<ServiceId, uint32_t>> write_access_lists(
+    const ps_tables& tables, uint32_t generation,
+    const std::map<ServiceId, ServiceEntry>& services) {
+  const uint32_t first = generation * tables.max_access_nodes + PS_ACCESS_FIRST_NODE;
+  AccessTrie trie(first);
+  std::map<ServiceId, uint32_t> entries;
+  for (const auto& [id, service] : services) {
+    if (service.access.empty()) continue;
+    entries[id] = trie.add(service.access);
+    if (PS_ACCESS_FIRST_NODE + trie.nodes().size() <= tables.max_access_nodes) continue;
+    return fail(ErrorKind::kConflict,
+                fmt::format("no room for the access lists of {}: raise dataplane.access_nodes "
+                            "above {}",
+                            to_string(service.vip), tables.max_access_nodes));
+  }
+  std::copy(trie.nodes().begin(), trie.nodes().end(), ps_access_node_at(&tables, first));
+  return entries;
+}
+
 ptrdiff_t most_of_a_family(const std::vector<IpAddress>& addresses) {
   const auto ipv4 = std::count_if(addresses.begin(), addresses.end(),
                                   [](const IpAddress& address) { return address.is_ipv4(); });
@@ -340,6 +377,8 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
   auto indexed = write_service_index(tables_, generation, delta.next.services);
   if (indexed) indexed = write_backend_index(tables_, generation, delta.next.backends);
   if (!indexed) return indexed;
+  const auto access = write_access_lists(tables_, generation, delta.next.services);
+  if (!access) return tl::unexpected(access.error());
 
   ps_settings settings = to_table(delta.next.settings, interfaces);
   settings.has_flowless = std::any_of(delta.next.services.begin(), delta.next.services.end(),
@@ -353,6 +392,7 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
   for (const auto& [id, service] : delta.next.services) {
     *ps_service_at(&tables_, generation, id) = to_table(service);
   }
+  for (const auto& [id, entry] : *access) ps_service_at(&tables_, generation, id)->access = entry;
   for (const auto& [id, backend] : delta.next.backends) {
     *ps_backend_at(&tables_, generation, id) = to_table(backend);
   }

@@ -68,6 +68,7 @@ TEST(CheckControl, RefusesTablesOfOtherSizesAndSaysWhich) {
   expect_refused({2048, 8, 16}, 2, "flow_table_entries");
   expect_refused({1024, 9, 16}, 2, "max_services");
   expect_refused({1024, 8, 17}, 2, "max_backends");
+  expect_refused({1024, 8, 16, 0, 0, 64}, 2, "access_nodes");
   expect_refused({1024, 8, 16}, 3, "processors");
 }
 

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr TableSizes kSizes{1024, 8, 32, 2, 64};
+constexpr TableSizes kSizes{1024, 8, 32, 2, 64, 32};
 
 class TableWriting : public ::testing::Test {
  protected:
@@ -54,6 +54,7 @@ class TableWriting : public ::testing::Test {
                          true};
     state.services[1].syn_cookies = true;
     state.services[7].clamps_mss = true;
+    state.services[7].new_flows = {99'999, 500'000, 48};
     const NextHop hop{3, {{2, 0, 0, 0, 0, 0xfe}}, {{2, 0, 0, 0, 0xaa, 0xbb}}, 9000};
     state.services[3] = {Protocol::kTcp, *Endpoint::parse("203.0.113.10:81"), 32, 3, Mode::kDnat};
     state.backends[1] = {Protocol::kTcp, *Endpoint::parse("10.0.0.1:3000"), hop, false, 3, true};
@@ -99,6 +100,40 @@ TEST_F(TableWriting, IsReadBackAsItWasApplied) {
 
   ASSERT_TRUE(apply(read));
   EXPECT_EQ(writer_.read(), read);
+}
+
+TEST_F(TableWriting, HoldsAccessListsInEachGeneration) {
+  ForwardingState state = full_state();
+  state.services[1].access.deny = {*IpPrefix::parse("198.51.0.0/16")};
+  ASSERT_TRUE(apply(state));
+  state.services[1].access.deny = {};
+  state.services[2].access.allow = {*IpPrefix::parse("198.51.0.0/16")};
+  ASSERT_TRUE(apply(state));
+  const auto answer = [&](uint32_t of, ServiceId id) {
+    const ps_address client = to_wire(*IpAddress::parse("198.51.0.0"));
+    return ps_ask_access(&memory_.tables(), ps_service_at(&memory_.tables(), of, id), &client);
+  };
+  EXPECT_EQ(answer(1, 1), PS_REASON_access_denied);
+  EXPECT_EQ(answer(1, 2), PS_REASON_NONE);
+  EXPECT_EQ(answer(0, 1), PS_REASON_NONE);
+  EXPECT_EQ(answer(0, 2), PS_REASON_NONE);
+  EXPECT_TRUE(writer_.read().services.at(2).access.empty());
+}
+
+TEST_F(TableWriting, RefusesAccessListsThatHaveNoRoomAndChangesNothing) {
+  ForwardingState state = full_state();
+  ASSERT_TRUE(apply(state));
+  const uint32_t before = generation();
+  for (uint8_t i = 0; i < 16; i++) {
+    state.services[7].access.deny.push_back({{Family::kIpv6, {i, i, i, i, i, i}}, 48});
+  }
+  const auto applied = apply(state);
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().kind, ErrorKind::kConflict);
+  EXPECT_EQ(applied.error().message,
+            "no room for the access lists of [2001:db8:113::10]:443: raise "
+            "dataplane.access_nodes above 32");
+  EXPECT_EQ(generation(), before);
 }
 
 TEST_F(TableWriting, HoldsAnInterfaceByItsDeviceAndTags) {
