@@ -298,6 +298,9 @@ class Service:
     clamps_mss: bool = False
     members: tuple = ()  # backend ids; empty: those in its slots
     affinity: Affinity = None
+    allow: tuple = ()  # prefixes
+    deny: tuple = ()
+    new_flows: tuple = None  # a second, at once, bits of the clients' prefix
 
     @property
     def family(self):
@@ -321,12 +324,16 @@ class Service:
                 "has_flows": self.has_flows, "syn_cookies": self.syn_cookies,
                 "clamps_mss": self.clamps_mss,
                 **({"affinity": self.affinity.to_json()} if self.affinity else {}),
-                "slots": self.marked_slots()}
+                "slots": self.marked_slots(), **self._access()}
 
     def marked_slots(self):
         contested = self.affinity.contested if self.affinity else ()
         return [backend | CONTESTED * (slot in contested)
                 for slot, backend in enumerate(self.slots)]
+
+    def _access(self):
+        fields = {"allow": self.allow, "deny": self.deny, "new_flows": self.new_flows}
+        return {key: list(value) for key, value in fields.items() if value}
 
 
 @dataclass(frozen=True)

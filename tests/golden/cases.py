@@ -7,6 +7,7 @@ The cases are in the modules that end in _cases.py; README.md says what corpus.j
 import json
 import sys
 
+import access_cases
 import affinity_cases
 import cookie_cases
 import dnat_cases
@@ -34,6 +35,7 @@ def write(cases, out):
 
 
 if __name__ == "__main__":
-    MODULES = (affinity_cases, cookie_cases, dnat_cases, extension_cases, forwarding_cases,
-               fragment_cases, hostile_cases, icmp_cases, stateless_cases, vlan_cases)
+    MODULES = (access_cases, affinity_cases, cookie_cases, dnat_cases, extension_cases,
+               forwarding_cases, fragment_cases, hostile_cases, icmp_cases, stateless_cases,
+               vlan_cases)
     write([case.to_json() for module in MODULES for case in module.cases()], sys.stdout)

@@ -123,6 +123,23 @@ void read_affinity(Configuration& to, ServiceId id, const json::object& from) {
   }
 }
 
+std::vector<IpPrefix> prefixes(const json::object& service, const char* key) {
+  std::vector<IpPrefix> result;
+  if (const json::value* list = service.if_contains(key)) {
+    for (const json::value& each : list->as_array()) {
+      result.push_back(IpPrefix::parse(text(each)).value());
+    }
+  }
+  return result;
+}
+
+NewFlowLimit new_flows(const json::object& service) {
+  const json::value* limit = service.if_contains("new_flows");
+  if (!limit) return {};
+  return {number<uint32_t>(limit->at(0)), number<uint32_t>(limit->at(1)),
+          number<uint8_t>(limit->at(2))};
+}
+
 Configuration configuration(const json::object& from) {
   Configuration to;
   to.state.settings = settings(from);
@@ -142,6 +159,8 @@ Configuration configuration(const json::object& from) {
                              service.at("hash").as_string() == "flow",
                              service.at("syn_cookies").as_bool(),
                              service.at("clamps_mss").as_bool()};
+    to.state.services[id].access = {prefixes(service, "allow"), prefixes(service, "deny")};
+    to.state.services[id].new_flows = new_flows(service);
     to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
     if (const json::value* affinity = service.if_contains("affinity")) {
       read_affinity(to, id, affinity->as_object());

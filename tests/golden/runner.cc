@@ -22,6 +22,7 @@ namespace {
 
 constexpr uint32_t kAffinityTables = 4;
 constexpr uint32_t kAffinityEntries = 16;
+constexpr uint32_t kAccessNodes = 64;
 
 void add_traffic(Counters& counters, const std::string& prefix, const TrafficCounters& traffic) {
   const std::pair<const char*, uint64_t> all[] = {
@@ -172,7 +173,7 @@ class CorpusCase : public ::testing::Test {
   void TestBody() override {
     SCOPED_TRACE(case_.name);
     const auto executor =
-        open_({case_.flow_table_entries, 4, 8, kAffinityTables, kAffinityEntries});
+        open_({case_.flow_table_entries, 4, 8, kAffinityTables, kAffinityEntries, kAccessNodes});
     if (!executor && executor.error().kind == ErrorKind::kUnsupported) {
       GTEST_SKIP() << executor.error().message;
     }
