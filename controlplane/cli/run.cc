@@ -64,7 +64,7 @@ Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
       {std::move(*stacks),
        dataplane.pin_path,
        {dataplane.flow_table_entries, dataplane.max_services, dataplane.max_backends,
-        dataplane.affinity_tables, dataplane.affinity_entries}});
+        dataplane.affinity_tables, dataplane.affinity_entries, dataplane.access_nodes}});
 }
 
 void log_offloads(const std::string& interface) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/access_rules.h"
 #include "dataplane/address.h"
 #include "dataplane/mode.h"
 
@@ -44,7 +45,7 @@ enum class AllDownPolicy : uint8_t {
   kLastKnown,  // health is set aside: every client where it would be with all backends up
 };
 
-// How much of a client's address is hashed, in bits.
+// How much of a client's address counts, in bits.
 struct ClientPrefix {
   uint8_t ipv4 = 32;
   uint8_t ipv6 = 128;
@@ -63,16 +64,26 @@ struct AffinityConfig {
   bool operator==(const AffinityConfig&) const = default;
 };
 
+// How many flows the clients of a prefix may open.
+struct NewFlowsConfig {
+  uint32_t per_second = 1;
+  uint32_t burst = 1;  // at once; the file's default is per_second
+  ClientPrefix prefix{32, 64};
+  bool operator==(const NewFlowsConfig&) const = default;
+};
+
 struct ServiceConfig {
   std::string name;  // unique
   Endpoint vip;      // unique with the protocol
   Protocol protocol = Protocol::kTcp;
   Mode mode = Mode::kNat;
   HashOf hash = HashOf::kClient;
-  ClientPrefix client_prefix;
+  ClientPrefix client_prefix;  // is hashed
   std::optional<AffinityConfig> affinity;
   bool syn_cookies = false;  // the appliance answers SYNs; mode nat, TCP
   bool clamp_mss = false;    // SYNs ask for segments that fit the tunnel; mode tunnel, TCP
+  AccessRules access;
+  std::optional<NewFlowsConfig> new_flows;  // nullopt: no limit
   AllDownPolicy all_down = AllDownPolicy::kReject;
   bool announce = true;  // put the VIP on the loopback and announce it
   HealthCheckConfig health;
@@ -107,6 +118,7 @@ struct DataplaneConfig {
   uint32_t max_backends = 4096;  // distinct address:port, all services together
   uint32_t affinity_tables = 8;  // of 4.3 MB each: two a service with affinity, one a change more
   uint32_t affinity_entries = 262'144;  // clients that keep another backend than the table's
+  uint32_t access_nodes = 16'384;       // of access lists, of 128 bytes each
   std::string pin_path = "/sys/fs/bpf/penstock";
   FlowTimeouts flow_timeouts;
   bool operator==(const DataplaneConfig&) const = default;

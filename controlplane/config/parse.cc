@@ -6,6 +6,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "controlplane/config/clients.h"
 #include "controlplane/config/text_file.h"
 #include "controlplane/config/toml_reader.h"
 #include "controlplane/config/validate.h"
@@ -58,19 +59,6 @@ void read_driver(TomlReader& reader, std::string& driver) {
   }
 }
 
-// Texts that each are a value; `expected` says which, with an example.
-template <typename Value>
-void read_each(TomlReader& reader, const char* key, const char* expected,
-               std::vector<Value>& values) {
-  for (const std::string& text : reader.texts(key)) {
-    if (const auto value = Value::parse(text)) {
-      values.push_back(*value);
-    } else {
-      reader.fault(key, fmt::format("found {}, expected {}", in_quotes(text), expected));
-    }
-  }
-}
-
 void read_dataplane(const toml::table& table, const std::string& file, DataplaneConfig& dataplane,
                     ConfigPlaces& places, Findings& findings) {
   TomlReader reader(table, file, "dataplane", findings);
@@ -81,16 +69,18 @@ void read_dataplane(const toml::table& table, const std::string& file, Dataplane
   places.tunnel_sources = reader.place("tunnel_sources");
   read_driver(reader, dataplane.driver);
   dataplane.interfaces = reader.texts("interfaces");
-  read_each(reader, "snat_addresses", "an address such as \"192.0.2.1\"", dataplane.snat_addresses);
+  reader.parsed_each("snat_addresses", dataplane.snat_addresses,
+                     "an address such as \"192.0.2.1\"");
   reader.parsed("snat_ports", dataplane.snat_ports,
                 "a range of ports from 1024 on, such as \"20000-32767\"", parse_port_range);
-  read_each(reader, "tunnel_sources", "a prefix such as \"198.51.100.0/24\"",
-            dataplane.tunnel_sources);
+  reader.parsed_each("tunnel_sources", dataplane.tunnel_sources,
+                     "a prefix such as \"198.51.100.0/24\"");
   reader.integer("flow_table_entries", dataplane.flow_table_entries, 1024, 16'777'216);
   reader.integer("max_services", dataplane.max_services, 2, 4096);
   reader.integer("max_backends", dataplane.max_backends, 2, kMaxBackends);
   reader.integer("affinity_tables", dataplane.affinity_tables, 0, 4096);
   reader.integer("affinity_entries", dataplane.affinity_entries, 16, 16'777'216);
+  reader.integer("access_nodes", dataplane.access_nodes, 16, 1'048'576);
   reader.text("pin_path", dataplane.pin_path);
   if (const auto* timeouts = reader.table("flow_timeouts")) {
     read_flow_timeouts(*timeouts, file, dataplane.flow_timeouts, findings);
@@ -145,14 +135,6 @@ void read_health(const toml::table& table, const std::string& file, HealthCheckC
   reader.duration("timeout", health.timeout);
   reader.integer("rise", health.rise, 1, 100);
   reader.integer("fall", health.fall, 1, 100);
-  reader.finish();
-}
-
-void read_client_prefix(const toml::table& table, const std::string& file, ClientPrefix& prefix,
-                        Findings& findings) {
-  TomlReader reader(table, file, "service.client_prefix", findings);
-  reader.integer("ipv4", prefix.ipv4, 1, 32);
-  reader.integer("ipv6", prefix.ipv6, 1, 128);
   reader.finish();
 }
 
@@ -221,8 +203,9 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   place.clamp_mss = reader.place("clamp_mss");
   reader.boolean("clamp_mss", service.clamp_mss);
   if (const auto* prefix = reader.table("client_prefix")) {
-    read_client_prefix(*prefix, file, service.client_prefix, findings);
+    read_client_prefix(*prefix, file, "service.client_prefix", service.client_prefix, findings);
   }
+  read_access(reader, file, service, place, findings);
   if (const auto* affinity = reader.table("affinity")) {
     service.affinity = read_affinity(*affinity, file, findings);
   }

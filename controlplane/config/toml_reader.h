@@ -78,6 +78,17 @@ class TomlReader {
     }
   }
   std::vector<std::string> texts(const char* key);
+  // Texts that Value::parse accepts each; `expected` as above.
+  template <typename Value>
+  void parsed_each(const char* key, std::vector<Value>& values, const char* expected) {
+    for (const std::string& text : texts(key)) {
+      if (const auto value = Value::parse(text)) {
+        values.push_back(*value);
+      } else {
+        fault(key, fmt::format("found {}, expected {}", in_quotes(text), expected));
+      }
+    }
+  }
 
   // Absent: nothing. Anything but tables: a fault.
   const toml::table* table(const char* key);

@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "controlplane/config/clients.h"
+
 namespace penstock {
 namespace {
 
@@ -276,6 +278,7 @@ void validate(const Config& config, const ConfigPlaces& places, Findings& findin
     const ServiceConfig& service = config.services[i];
     check_vip(config, service, places.services[i], findings);
     if (is_whole(service)) check_backends(config, service, places.services[i], findings);
+    if (is_whole(service)) check_access(service, places.services[i], findings);
     check_health(service, places.services[i], findings);
     check_syn_cookies(service, places.services[i], findings);
     check_clamp_mss(service, places.services[i], findings);

@@ -17,6 +17,9 @@ struct ServicePlaces {
   Place health_type;
   Place syn_cookies;
   Place clamp_mss;
+  Place allow;
+  Place deny;
+  Place new_flows;
   std::vector<Place> backend_names;
   std::vector<Place> backend_addresses;
 };

@@ -66,6 +66,12 @@ std::string why(const Daemon& daemon, const ServiceConfig& service, const std::s
   return fmt::format("its slot is dealt to {}", backend);
 }
 
+std::string why_denied(const ServiceConfig& service, const IpAddress& client) {
+  const auto prefix = longest_match(service.access.deny, client);
+  return prefix ? fmt::format("{} is in deny of {}", to_string(*prefix), service.name)
+                : fmt::format("no prefix in allow of {} has it", service.name);
+}
+
 const ServiceConfig* find_service(const Config& config, const std::string& name) {
   for (const ServiceConfig& service : config.services) {
     if (service.name == name) return &service;
@@ -131,17 +137,21 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
   }
   const Explanation explanation = daemon.dataplane().explain(id->second, *client);
   const std::string home = home_of(daemon, id->second, explanation.slot);
-  const std::string backend = name_of(daemon, service_name, explanation.backend);
+  const std::string backend =
+      explanation.is_denied ? "" : name_of(daemon, service_name, explanation.backend);
   const std::string selected = name_of(daemon, service_name, explanation.selected);
-  return json::object{{"service", service_name},
-                      {"client", client_text},
-                      {"hashed", hashed_text(*service, *client)},
-                      {"hash", fmt::format("{:016x}", explanation.client_hash)},
-                      {"slot", explanation.slot},
-                      {"backend", backend},
-                      {"selected", selected},
-                      {"home", home},
-                      {"why", why(daemon, *service, home, backend, selected)}};
+  return json::object{
+      {"service", service_name},
+      {"client", client_text},
+      {"hashed", hashed_text(*service, *client)},
+      {"hash", fmt::format("{:016x}", explanation.client_hash)},
+      {"slot", explanation.slot},
+      {"backend", backend},
+      {"selected", selected},
+      {"home", home},
+      {"denied", explanation.is_denied},
+      {"why", explanation.is_denied ? why_denied(*service, client->address)
+                                    : why(daemon, *service, home, backend, selected)}};
 }
 
 }  // namespace penstock

@@ -30,7 +30,7 @@ constexpr std::string_view kDocument = R"json({
           {"name": "service", "in": "query", "required": true, "schema": {"type": "string"}}
         ],
         "responses": {
-          "200": {"description": "hash, slot, backend, selected (by its slot), home, why"},
+          "200": {"description": "hash, slot, backend, selected (by its slot), home, denied, why"},
           "400": {"description": "not an address"},
           "404": {"description": "no such service"}
         }

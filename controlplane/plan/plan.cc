@@ -98,6 +98,10 @@ ForwardingSettings settings(const PlanInput& input) {
   return to;
 }
 
+NewFlowLimit limit_of(const NewFlowsConfig& limit, const IpAddress& vip) {
+  return {limit.per_second, limit.burst, vip.is_ipv4() ? limit.prefix.ipv4 : limit.prefix.ipv6};
+}
+
 // Down until a service holds it healthy.
 BackendEntry backend_entry(const PlanInput& input, const Instance& instance) {
   BackendEntry entry;
@@ -172,6 +176,8 @@ class Planner {
     entry.hashes_port = service.hash == HashOf::kFlow;
     entry.syn_cookies = service.syn_cookies;
     entry.clamps_mss = service.clamp_mss;
+    entry.access = service.access;
+    if (service.new_flows) entry.new_flows = limit_of(*service.new_flows, service.vip.address);
     if (service.affinity) {
       entry.affinity_idle = std::chrono::floor<std::chrono::seconds>(service.affinity->idle);
     }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "dataplane/access_rules.h"
 #include "dataplane/core/reasons.h"
 #include "dataplane/reason_text.h"
 #include "dataplane/tables/convert.h"
@@ -65,6 +66,30 @@ TEST(IpPrefix, RefusesWhatIsNone) {
                            "10.0.0.1/31", "2001:db8::/129", "2001:db8::1/64", "10.0.0.0/8/8"}) {
     EXPECT_FALSE(IpPrefix::parse(text)) << text;
   }
+}
+
+TEST(IpPrefix, HasTheAddressesThatBeginAsItDoes) {
+  const auto has = [](const char* prefix, const char* address) {
+    return IpPrefix::parse(prefix)->has(*IpAddress::parse(address));
+  };
+  EXPECT_TRUE(has("198.51.100.0/22", "198.51.103.255"));
+  EXPECT_FALSE(has("198.51.100.0/22", "198.51.104.0"));
+  EXPECT_FALSE(has("198.51.100.0/24", "198.51.101.0"));
+  EXPECT_TRUE(has("10.0.0.1", "10.0.0.1"));
+  EXPECT_FALSE(has("10.0.0.1", "10.0.0.0"));
+  EXPECT_TRUE(has("2001:db8::/33", "2001:db8:7fff::1"));
+  EXPECT_FALSE(has("2001:db8::/33", "2001:db8:8000::1"));
+  EXPECT_TRUE(has("0.0.0.0/0", "198.51.100.1"));
+  EXPECT_FALSE(has("0.0.0.0/0", "::1"));
+}
+
+TEST(LongestMatch, IsTheLongestPrefixThatHasTheAddress) {
+  const std::vector<IpPrefix> prefixes = {*IpPrefix::parse("10.0.0.0/8"),
+                                          *IpPrefix::parse("10.1.0.0/16"),
+                                          *IpPrefix::parse("10.0.0.0/15")};
+  EXPECT_EQ(longest_match(prefixes, *IpAddress::parse("10.1.2.3")), prefixes[1]);
+  EXPECT_EQ(longest_match(prefixes, *IpAddress::parse("10.0.0.1")), prefixes[2]);
+  EXPECT_EQ(longest_match(prefixes, *IpAddress::parse("11.0.0.1")), std::nullopt);
 }
 
 TEST(MacAddress, IsWrittenWithColons) {

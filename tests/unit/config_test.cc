@@ -2,6 +2,7 @@
 // What a file gives, and what is said about one that is wrong.
 #include "controlplane/config/config.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -75,6 +76,7 @@ max_services = 2
 max_backends = 32767
 affinity_tables = 2
 affinity_entries = 1000
+access_nodes = 16
 pin_path = "/run/bpf/penstock"
 [dataplane.flow_timeouts]
 tcp_half_open = "500ms"
@@ -98,6 +100,7 @@ state_directory = "/var/lib/p"
   EXPECT_EQ(dataplane.max_backends, 32767u);
   EXPECT_EQ(dataplane.affinity_tables, 2u);
   EXPECT_EQ(dataplane.affinity_entries, 1000u);
+  EXPECT_EQ(dataplane.access_nodes, 16u);
   EXPECT_EQ(dataplane.pin_path, "/run/bpf/penstock");
   EXPECT_EQ(dataplane.flow_timeouts, (FlowTimeouts{.tcp_half_open = milliseconds(500),
                                                    .tcp_established = minutes(120),
@@ -118,6 +121,9 @@ protocol = "tcp"
 mode = "nat"
 client_prefix = { ipv4 = 24, ipv6 = 64 }
 affinity = { idle = "90s", drain_deadline = "4h" }
+allow = ["2001:db8:1::/48", "2001:db8:2::7"]
+deny = ["::/0"]
+new_flows = { per_second = 100000, burst = 500000, prefix = { ipv4 = 24, ipv6 = 56 } }
 all_down = "last_known"
 announce = false
 [service.health]
@@ -141,6 +147,10 @@ address = "[2001:db8::2]:3000"
   ServiceConfig web{.name = "web", .vip = Endpoint::parse("[2001:db8:113::10]:443").value()};
   web.client_prefix = {.ipv4 = 24, .ipv6 = 64};
   web.affinity = {.idle = seconds(90), .drain_deadline = minutes(240)};
+  web.access = {
+      {IpPrefix::parse("2001:db8:1::/48").value(), IpPrefix::parse("2001:db8:2::7").value()},
+      {IpPrefix::parse("::/0").value()}};
+  web.new_flows = {.per_second = 100'000, .burst = 500'000, .prefix = {.ipv4 = 24, .ipv6 = 56}};
   web.all_down = AllDownPolicy::kLastKnown;
   web.announce = false;
   web.health = {.type = HealthCheckType::kHttp,
@@ -183,6 +193,14 @@ TEST(Config, WantsTwoAffinityTablesForEachServiceWithAffinity) {
   EXPECT_THAT(faults(kDataplane + "affinity_tables = 2\n" + service), IsEmpty());
   EXPECT_THAT(faults(kDataplane + "affinity_tables = 1\n" + service),
               ElementsAre(HasSubstr("1 services with affinity need affinity_tables = 2 or more")));
+}
+
+TEST(Config, LimitsNewFlowsOfAnAddressToABurstOfASecondUnlessToldOtherwise) {
+  const ServiceConfig service =
+      good(kDataplane + kService + "new_flows = { per_second = 7 }\n").services[0];
+  EXPECT_EQ(service.new_flows,
+            (NewFlowsConfig{.per_second = 7, .burst = 7, .prefix = {.ipv4 = 32, .ipv6 = 64}}));
+  EXPECT_FALSE(good(kDataplane + kService).services[0].new_flows);
 }
 
 // Faults of one key.
@@ -233,10 +251,45 @@ TEST(Config, RefusesNumbersOutOfTheirRange) {
   EXPECT_THAT(fault_in_service("affinity = { idle = \"1500ms\" }\n"), HasSubstr("whole seconds"));
   EXPECT_THAT(fault_in_service("affinity = { idle = \"9000h\" }\n"), HasSubstr("at most a year"));
   EXPECT_THAT(fault_in_service("client_prefix = { ipv6 = 0 }\n"), HasSubstr("1 to 128"));
+  EXPECT_THAT(fault_in_service("new_flows = { per_second = 0 }\n"), HasSubstr("1 to 100000"));
+  EXPECT_THAT(fault_in_service("new_flows = { per_second = 1, burst = 500001 }\n"),
+              HasSubstr("1 to 500000"));
+  EXPECT_THAT(fault_in_service("new_flows = { per_second = 1, prefix = { ipv4 = 0 } }\n"),
+              HasSubstr("service.new_flows.prefix.ipv4: found 0, expected"));
   EXPECT_THAT(fault_in_service("[[service.backend]]\naddress = \"10.0.0.1:80\"\nweight = 1001\n"),
               HasSubstr("0 to 1000"));
   EXPECT_THAT(fault_in_service("[service.health]\nrise = 0\n"), HasSubstr("1 to 100"));
   EXPECT_THAT(fault_in_service("[service.health]\nport = 65536\n"), HasSubstr("1 to 65535"));
+}
+
+TEST(Config, RefusesPrefixesThatAreNone) {
+  for (const char* text : {"198.51.100.7/24", "198.51.100.0/33", "198.51.100.0/", "", "web"}) {
+    EXPECT_THAT(fault_in_service(fmt::format("deny = [\"{}\"]\n", text)),
+                AllOf(HasSubstr(fmt::format("service.deny: found \"{}\", expected a prefix", text)),
+                      HasSubstr("whose bits behind its length are zero")));
+  }
+}
+
+TEST(Config, RefusesAccessRulesThatContradictOrHaveNoClients) {
+  EXPECT_EQ(fault_in_service("allow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.0/8\"]\n"),
+            "edge.toml:8:8: service.deny: 10.0.0.0/8 is in allow too: take it out of one of them");
+  EXPECT_THAT(faults(kDataplane + kService + "allow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.0/9\"]\n"),
+              IsEmpty());
+  EXPECT_THAT(fault_in_service("allow = [\"2001:db8::/32\"]\n"),
+              HasSubstr("service.allow: 2001:db8::/32 is IPv6, but service \"web\" is at "
+                        "203.0.113.10:80, which is IPv4: it has no such clients"));
+}
+
+TEST(Config, RefusesLimitsThatCannotBeKept) {
+  EXPECT_THAT(fault_in_service("new_flows = { burst = 7 }\n"),
+              HasSubstr("service.new_flows.per_second: is missing"));
+  EXPECT_THAT(fault_in_service("new_flows = { per_second = 8, burst = 7 }\n"),
+              HasSubstr("service.new_flows.burst: 7 is less than per_second, 8"));
+  const std::string limited = "new_flows = { per_second = 8 }\n";
+  EXPECT_THAT(fault_in_service(limited + "mode = \"dsr\"\nprotocol = \"udp\"\n"),
+              HasSubstr("service.new_flows: mode dsr keeps no flows"));
+  EXPECT_THAT(faults(kDataplane + kService + limited + "mode = \"dsr\"\n"), IsEmpty());
+  EXPECT_THAT(faults(kDataplane + kService + limited + "protocol = \"udp\"\n"), IsEmpty());
 }
 
 TEST(Config, RefusesDurationsWithoutUnitOrLength) {

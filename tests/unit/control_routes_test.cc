@@ -223,6 +223,16 @@ TEST_F(Answers, ExplainThatNobodyTakesTheClient) {
   EXPECT_EQ(text(said, "why"), "no backend of web takes clients");
 }
 
+TEST_F(Answers, ExplainThatAClientIsDenied) {
+  const std::string client = client_of("h1-b");
+  tables_.denies = true;
+  json::object said = answer("/v1/explain?service=web&client=" + client);
+  EXPECT_TRUE(said.at("denied").as_bool());
+  EXPECT_EQ(text(said, "backend"), "");
+  EXPECT_EQ(text(said, "selected"), "h1-b");
+  EXPECT_EQ(text(said, "why"), "no prefix in allow of web has it");
+}
+
 TEST(PrefixText, ClearsTheBitsThatAreNotHashed) {
   EXPECT_EQ(prefix_text(ip("198.18.77.255"), 24), "198.18.77.0/24");
   EXPECT_EQ(prefix_text(ip("198.18.77.255"), 31), "198.18.77.254/31");

@@ -70,6 +70,7 @@ TEST(FixedSettings, AreThoseThatTheTablesWereMadeFrom) {
   EXPECT_EQ(differs([](Config& c) { c.dataplane.driver = "dpdk"; }), "dataplane.driver");
   EXPECT_EQ(differs([](Config& c) { c.dataplane.interfaces = {"eth1"}; }), "dataplane.interfaces");
   EXPECT_EQ(differs([](Config& c) { c.dataplane.max_backends = 9; }), "dataplane.max_backends");
+  EXPECT_EQ(differs([](Config& c) { c.dataplane.access_nodes = 9; }), "dataplane.access_nodes");
   EXPECT_EQ(differs([](Config& c) { c.dataplane.snat_ports.last = 9; }), "dataplane.snat_ports");
   EXPECT_EQ(differs([](Config& c) { c.control.socket = "/x"; }), "control.socket");
   EXPECT_EQ(differs([](Config& c) { c.appliance.hash_seed = "x"; }), "appliance.hash_seed");

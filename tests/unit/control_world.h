@@ -27,6 +27,7 @@ struct RememberedTables {
   AffinitySnapshot affinity;
   std::set<std::pair<ServiceId, BackendId>> released;
   std::optional<BackendId> kept_at;  // where affinity keeps whoever is explained
+  bool denies = false;               // whoever is explained
 
   const LookupTable& table_of(ServiceId service) const {
     return lookup_tables.at(state.services.at(service).lookup_table);
@@ -55,7 +56,7 @@ class RememberingDataplane : public Dataplane {
   Explanation explain(ServiceId service, const Endpoint& client) const override {
     const uint32_t slot = client.address.bytes[client.address.is_ipv4() ? 3 : 15];
     const BackendId selected = tables_.table_of(service)[slot];
-    return {0x1234, slot, tables_.kept_at.value_or(selected), selected};
+    return {0x1234, slot, tables_.kept_at.value_or(selected), selected, tables_.denies};
   }
   AffinitySnapshot affinity() const override { return tables_.affinity; }
   LookupTable lookup_table(LookupTableId id) const override { return tables_.lookup_tables.at(id); }

@@ -80,6 +80,17 @@ class Planning : public ::testing::Test {
   PlanInput input_;
 };
 
+TEST_F(Planning, HandsOverWhoIsLetInAndHowManyFlows) {
+  web().access.deny = {{ip("198.51.100.0"), 24}};
+  web().new_flows = {.per_second = 10, .burst = 20, .prefix = {.ipv4 = 24, .ipv6 = 64}};
+  const ServiceEntry entry = apply().next.forwarding.services.at(1);
+  EXPECT_EQ(entry.access, web().access);
+  EXPECT_EQ(entry.new_flows, (NewFlowLimit{10, 20, 24}));
+  EXPECT_FALSE(plan().changes_anything);
+  web().access.deny.clear();
+  EXPECT_TRUE(plan().changes_anything);
+}
+
 TEST_F(Planning, PutsEveryServiceAndBackendIntoTheState) {
   const Plan plan = apply();
   EXPECT_TRUE(plan.changes_anything);
