@@ -57,6 +57,9 @@ class Service:
     prefix_mask: bytes
     slots: tuple
     affinity: AffinityTables  # or None
+    rules: dict  # whether it lets a prefix in: {network: bool}
+    lets_others_in: bool
+    limit: tuple  # of new flows: a second, at once, the mask of the clients' prefix
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,19 @@ class Configuration:
         self._read_backends(appliance)
         self._read_addresses(appliance)
         self._askers = {}
+        self._let_in = {}
 
     def _read_services(self, services):
         self.services, self._by_vip = {}, {}
         for service in services:
             vip = ip_address(service.address).packed
             mask = ip_network(f"{service.address}/{service.bits()}", strict=False).netmask.packed
+            rules = {**{ip_network(prefix): True for prefix in service.allow},
+                     **{ip_network(prefix): False for prefix in service.deny}}
             read = Service(service.id, vip, service.port, service.mode, service.has_flows,
-                           service.syn_cookies, service.clamps_mss, service.hash == "flow", mask, service.slots,
-                           self._affinity_of(service))
+                           service.syn_cookies, service.clamps_mss, service.hash == "flow", mask,
+                           service.slots, self._affinity_of(service), rules,
+                           not service.allow, self._limit_of(service))
             self.services[service.id] = read
             self._by_vip[vip, service.port, PROTOCOLS[service.protocol]] = read
         self.vips = {vip for vip, _, _ in self._by_vip}
@@ -110,6 +117,14 @@ class Configuration:
         return affinity and AffinityTables(ticks(affinity.idle_s * 1000), affinity.place,
                                            service.slots, affinity.earlier, affinity.contested,
                                            affinity.begun)
+
+    @staticmethod
+    def _limit_of(service):
+        if service.new_flows is None:
+            return None
+        per_second, burst, bits = service.new_flows
+        mask = ip_network(f"{service.address}/{bits}", strict=False).netmask.packed
+        return per_second, burst, mask
 
     def _read_backends(self, appliance):
         self.backends, self.endpoints = {}, {}
@@ -156,6 +171,16 @@ class Configuration:
         """Whether clients may, whoever takes new ones."""
         backend = self.backends.get(backend)
         return backend is not None and backend.resolved and not backend.down
+
+    def lets_in(self, service, client):
+        """The longest prefix that has the client decides."""
+        known = self._let_in.get((service.id, client))
+        if known is None:
+            having = [network for network in service.rules if ip_address(client) in network]
+            longest = max(having, key=lambda network: network.prefixlen, default=None)
+            known = service.rules.get(longest, service.lets_others_in)
+            self._let_in[service.id, client] = known
+        return known
 
     def asker(self, service, client, port):
         masked = bytes(a & m for a, m in zip(client, service.prefix_mask))

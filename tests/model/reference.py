@@ -27,6 +27,7 @@ class Model:
         self.client_hops = ClientHops()
         self.shared_flows = {}
         self.affinity = Affinity()
+        self.taken = {}  # of buckets of new flows: the least, the most, and when that was
         self.configuration = None
 
     def note_ports(self, packet, now):

@@ -3,6 +3,7 @@
 from functools import partial
 
 from model import rewrites, vlan
+from model.admission import AdmissionWalk
 from model.affinity import AffinityWalk
 from model.cookies import CookieWalk, Numbers
 from model.dnat import DnatWalk
@@ -15,7 +16,7 @@ from model.wire import (ETHERNET_BYTES, FAMILIES, ICMP_OF, TCP, UDP, Packet, Quo
                         word)
 
 
-class Walk(AffinityWalk, CookieWalk, DnatWalk, TunnelWalk):
+class Walk(AdmissionWalk, AffinityWalk, CookieWalk, DnatWalk, TunnelWalk):
     """One frame, under one set of answers. Its effects are put off until it is known to be so."""
 
     def __init__(self, model, frame, now, seen, choices):
@@ -129,10 +130,15 @@ class Walk(AffinityWalk, CookieWalk, DnatWalk, TunnelWalk):
         if service.has_flows:
             key = service.id, packet.source, packet.source_port
             flow, led_to = self.model.flows.by_client.get(key), self.model.flows.led_to.get(key)
-        if led_to and led_to not in self.configuration.backends:
+        is_orphan = led_to and led_to not in self.configuration.backends
+        if not self.configuration.lets_in(service, packet.source):
+            return self.from_denied(packet, service, flow, is_orphan)
+        there = None if is_orphan or not self.is_there(flow) else flow
+        if self.opens_too_much(packet, service, there):
+            return self.refused("new_flow_limit", service.id)
+        if is_orphan:
             return self.from_orphan(packet, service, flow)
-        if not self.is_there(flow):
-            flow = None
+        flow = there
         shown = self.shown(packet, service, flow)
         if flow and not shown and not self.may_move(packet, flow):
             return self.go_on(packet, service, flow)
@@ -223,6 +229,9 @@ class Walk(AffinityWalk, CookieWalk, DnatWalk, TunnelWalk):
     # New flows, whose port is the dataplane's choice.
 
     def new_flow(self, packet, service, backend, shown):
+        counts_here = packet.protocol == UDP or shown
+        if counts_here and service.limit and not self.take_flow(packet, service):
+            return self.refused("new_flow_limit", service.id)
         refusals = self.refusals(packet.family, backend)
         refusal = self.choices.of((None, *refusals))
         if refusal:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random worlds: a configuration, and what becomes of it while packets come."""
 from dataclasses import replace
+from ipaddress import ip_network
 
 from builder import APPLIANCE, INTERFACE, Affinity, Appliance, Backend, Service
 from model.executor import FLOW_TABLE_ENTRIES, MAX_BACKENDS, MAX_SERVICES
 from model.places import SERVICES as MOST_WITH_AFFINITY
 from model.places import Places
+from model.traffic import CLIENTS
 
 OTHER_INTERFACE = (7, "02:00:00:00:00:07", ())
 VLANS = (((100, "802.1Q"),), ((100, "802.1ad"),), ((100, "802.1ad"), (200, "802.1Q")),
@@ -60,7 +62,8 @@ class World:
                 has_flows=mode == "nat" or random.random() < 0.3,
                 hash=random.choice(("client", "client", "flow")),
                 **self._handshake(protocol, mode),
-                affinity=self._affinity(services)))
+                affinity=self._affinity(services), new_flows=self._new_flows(family),
+                **(self._access(family) if random.random() < 0.2 else {})))
         return tuple(services), tuple(backends)
 
     def _handshake(self, protocol, mode):
@@ -97,6 +100,30 @@ class World:
         if have == MOST_WITH_AFFINITY or self.random.random() < 0.5:
             return None
         return Affinity(self.random.choice(AFFINITY_IDLES_S))
+
+    def _new_flows(self, family):
+        """A limit whose steps are whole in the tables' time, so that it is met exactly."""
+        random = self.random
+        if random.random() < 0.8:
+            return None
+        per_second = random.choice((1, 2, 5, 10))
+        return (per_second, per_second * random.choice((1, 4)),
+                random.choice((24, 32) if family == 4 else (64, 128)))
+
+    def _access(self, family):
+        """Prefixes around clients, long and short, in either list."""
+        random = self.random
+        lists = {"allow": set(), "deny": set()}
+        known = set()
+        for _ in range(random.choice((0, 1, 2, 6))):
+            client = f"{random.choice(CLIENTS[family])}{random.randrange(1, 7)}"
+            bits = random.choice((0, 8, 23, 29, 30, 31, 32))
+            bits += 0 if family == 4 else 96 if bits else 0
+            prefix = str(ip_network(f"{client}/{bits}", strict=False))
+            if prefix not in known:
+                lists[random.choice(("allow", "deny", "deny"))].add(prefix)
+            known.add(prefix)
+        return {key: tuple(sorted(prefixes)) for key, prefixes in lists.items()}
 
     def _slots(self, ids):
         return tuple(self.random.choice((*ids,) * 5 + (0,)) for _ in range(5))
@@ -184,6 +211,8 @@ class World:
             return appliance.with_service(service.id, slots=self._slots(service.members))
         if service.mode == "nat" and self.random.random() < 0.5:
             return appliance.with_service(service.id, **self._handshake(service.protocol, "nat"))
+        if self.random.random() < 0.4 or service.new_flows:
+            return appliance.with_service(service.id, **self._access(service.family))
         families = {backend.family for backend in self.everything.backends
                     if backend.id in service.members}
         alike = families <= {service.family}
