@@ -21,7 +21,8 @@ constexpr TableSizes kSizes{.flow_table_entries = 16,
                             .max_services = 8,
                             .max_backends = 16,
                             .affinity_tables = 2 * kServices,
-                            .affinity_entries = 12};
+                            .affinity_entries = 12,
+                            .access_nodes = 64};
 
 constexpr std::array<Mode, kServices> all(Mode mode) {
   return {mode, mode, mode, mode};
@@ -61,6 +62,9 @@ constexpr Pair kWorlds[] = {
     {{.handshakes = true}, {.handshakes = true, .mtu = 1280}},
     {{.modes = all(Mode::kTunnel), .handshakes = true, .mtu = 1400},
      {.modes = all(Mode::kTunnel), .other_family = true, .handshakes = true, .mtu = 600}},
+    {{.spreads = true, .snat_ports = 4}, {.has_access = true, .snat_ports = 4}},
+    {{.modes = {Mode::kDsr, Mode::kNat, Mode::kNat, Mode::kTunnel}, .has_access = true},
+     {.had_flows = true, .has_access = true}},
 };
 
 IpAddress ip(const std::string& text) {
@@ -69,8 +73,9 @@ IpAddress ip(const std::string& text) {
 
 // What the control plane writes, and packets only read.
 bool is_configuration(const std::string& table) {
-  static const std::set<std::string> tables = {"control",  "settings", "service_index",
-                                               "services", "backends", "lookup_tables"};
+  static const std::set<std::string> tables = {"control",      "settings",     "service_index",
+                                               "services",     "access_nodes", "backends",
+                                               "lookup_tables"};
   return tables.contains(table);
 }
 
@@ -117,6 +122,11 @@ ServiceEntry service_of(const Plan& plan, size_t place, uint32_t generation) {
   const bool is_tcp = service.protocol == Protocol::kTcp;
   service.syn_cookies = plan.handshakes && is_tcp && service.mode == Mode::kNat;
   service.clamps_mss = plan.handshakes && is_tcp && service.mode == Mode::kTunnel;
+  if (plan.has_access) {
+    service.access.deny = {
+        IpPrefix::parse(is_ipv4 ? "198.18.0.2/31" : "2001:db8:18::2/127").value()};
+    service.new_flows = {1, 2, service.client_prefix_bits};
+  }
   return service;
 }
 

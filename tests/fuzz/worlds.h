@@ -31,6 +31,7 @@ struct Plan {
   bool has_affinity = false;
   bool has_vlans = false;   // backends are behind tags
   bool handshakes = false;  // SYN cookies in mode nat, clamped segments in mode tunnel
+  bool has_access = false;  // a part of the clients is denied, and new flows are limited
   uint16_t snat_ports = 1;
   uint16_t mtu = 0;
 };
