@@ -2,6 +2,7 @@
 #include "tests/golden/core_executor.h"
 
 #include "dataplane/tables/layout.h"
+#include "tests/walk.h"
 
 namespace penstock::golden {
 namespace {
@@ -24,7 +25,7 @@ class CoreExecutor : public Executor {
                             .interface_index = kIngress,
                             .worker = 0,
                             .now_ticks = ticks_of(now_ns)};
-    const ps_verdict verdict = ps_walk(&tables_.tables(), &input);
+    const ps_verdict verdict = walk(tables_.tables(), input);
     Outcome outcome;
     outcome.bytes = {buffer.data, buffer.end};
     outcome.action = verdict.action;

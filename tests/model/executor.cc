@@ -31,8 +31,9 @@ constexpr uint32_t kMaxServices = 8;
 constexpr uint32_t kMaxBackends = 16;
 constexpr uint32_t kAffinityTables = 6;
 constexpr uint32_t kAccessNodes = 1024;
-constexpr TableSizes kSizes[] = {{64, kMaxServices, kMaxBackends, kAffinityTables, 48, kAccessNodes},
-                                 {1024, kMaxServices, kMaxBackends, kAffinityTables, 1024, kAccessNodes}};
+constexpr TableSizes kSizes[] = {
+    {64, kMaxServices, kMaxBackends, kAffinityTables, 48, kAccessNodes},
+    {1024, kMaxServices, kMaxBackends, kAffinityTables, 1024, kAccessNodes}};
 
 template <typename Number>
 void append(Bytes& to, Number number) {

@@ -5,6 +5,7 @@
 
 #include "core_world.h"
 #include "dataplane/tables/reader.h"
+#include "tests/walk.h"
 
 namespace penstock {
 namespace {
@@ -51,7 +52,7 @@ TEST_F(Vlans, AreNotKeptForTheWorkersNextFrame) {
     ps_handle buffer{frame.data(), frame.data() + 64, frame.data() + frame.size()};
     const ps_frame input{buffer.data,           buffer.end, &buffer,
                          CoreWorld::kInterface, 0,          world_.now_ticks};
-    EXPECT_EQ(ps_walk(&world_.tables(), &input).action, PS_TRANSMIT);
+    EXPECT_EQ(walk(world_.tables(), input).action, PS_TRANSMIT);
     EXPECT_EQ(world_.tables().arrivals[0].tags, 0u);
     EXPECT_EQ(buffer.data[12], 0x81);
     EXPECT_EQ(buffer.data[15], hops == 64 ? 100 : 200);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "dataplane/tables/convert.h"
+#include "tests/walk.h"
 
 namespace penstock {
 namespace {
@@ -247,7 +248,7 @@ Sent CoreWorld::send(const Packet& packet, uint32_t worker, uint32_t ticks_ahead
   const ps_frame frame{buffer.data, buffer.end, &buffer,
                        kInterface,  worker,     now_ticks + ticks_ahead};
   Sent sent;
-  sent.verdict = ps_walk(&tables(), &frame);
+  sent.verdict = walk(tables(), frame);
   sent.packet = packet_of(bytes);
   sent.checksums_hold = checksums_hold(bytes);
   return sent;
