@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chains of IPv6 extension headers: stepped over in every mode and direction, kept as they are; and
 those that nobody follows to their end."""
+import struct
 from dataclasses import dataclass, replace
 
 from builder import APPLIANCE, ROUTER, Case, Error, Piece
@@ -153,7 +154,8 @@ def errors():
         for chain in ((EMPTY,) * 9, (options_of(88),)):
             about = about_answer(t, t.answer(chain=chain))[0]
             case.passes(about, "not_ours", summary="too long")
-        later = pieces(t.returned(t.answer(payload=bytes(400), chain=(OPTIONS,))))[1]
+        ports = struct.pack("!HH", t.to.port, t.port)
+        later = pieces(t.returned(t.answer(payload=ports * 100, chain=(OPTIONS,))))[1]
         case.passes(Error(later, ROUTERS[6], VIP[6]).frame(), "not_ours", summary="later fragment")
         yield case
 
@@ -180,12 +182,15 @@ def fragments():
                              "header"), w)
             chain = (HOP_BY_HOP, AT_ITS_END, OPTIONS)
             flags = {"flags": "S"} if protocol == "tcp" else {}
-            whole = t.request(payload=bytes(range(256)) * 2, chain=chain, **flags)
+            # Whoever took what later ones carry for a header would find no next one (59) there.
+            whole = t.request(payload=b"\x3b\0" * 256, chain=chain, **flags)
             first, second, third, *_ = pieces(whole, headers_before=headers_before)
             case.drops(second.frame(), "fragment_unknown", summary="the second comes first")
             case.request_piece(t, first, new=True)
             case.request_piece(t, third)
             case.request_piece(t, second)
+            other = pieces(whole, headers_before=headers_before, identification=77)[1]
+            case.drops(other.frame(), "fragment_unknown", summary="of another datagram")
             for piece in pieces(t.answer(payload=bytes(400), chain=chain),
                                 headers_before=headers_before):
                 case.answer_piece(t, piece)
