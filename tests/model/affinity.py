@@ -10,9 +10,8 @@ When a client was seen is known within bounds, for each lookup table that was in
 """
 from typing import NamedTuple
 
-from model.flows import ESTABLISHED, LOOK_EVERY, SECOND
+from model.flows import ESTABLISHED, LOOK_EVERY, NEVER, SECOND
 
-NEVER = -(1 << 40)
 FULL_FROM = 0.1  # of the places for entries: a newcomer's are two sets of four
 
 

@@ -7,7 +7,7 @@ A client's hop is where its frames come from: a MAC address, and the interface's
 from functools import partial
 
 from model import rewrites
-from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, HALF_OPEN, LIVE, OVER, Life
+from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, HALF_OPEN, LIVE, NEVER, OVER, Life
 from model.wire import FIN, RST, TCP, UDP
 
 # In ticks of 268 ms.
@@ -17,12 +17,13 @@ ROUNDING = 32  # twice the unit in which the dataplane counts here: 4.3 s
 
 
 class KnownHop:
-    """Where a client's frames came from when that was last written down, within bounds."""
+    """Where a client's frames came from when that was last written down, within bounds. `others`:
+    where else, if the last time was not noted."""
 
-    __slots__ = ("hop", "earliest", "latest")
+    __slots__ = ("hop", "others", "earliest", "latest")
 
-    def __init__(self, hop, now):
-        self.hop = hop
+    def __init__(self, hop, now, others=()):
+        self.hop, self.others = hop, others
         self.earliest = self.latest = now
 
     def status(self, now):
@@ -41,6 +42,7 @@ class ClientHops:
         known = self.by_client.get(client)
         if known and hop == known.hop:
             known.earliest, known.latest = max(known.earliest, now - WRITTEN_ANEW), now
+            known.others = ()
         elif known or hop != gateway:
             self.by_client[client] = KnownHop(hop, now)
 
@@ -48,14 +50,23 @@ class ClientHops:
         """Those that there may be; None among them: no way."""
         known = self.by_client.get(client)
         status = known.status(now) if known else OVER
-        if status == DOUBTFUL and known.hop != gateway:
-            return [known.hop, gateway]
-        return [gateway if status == OVER else known.hop]
+        if status == OVER:
+            return [gateway]
+        ways = [known.hop, *known.others, *([gateway] if status == DOUBTFUL else [])]
+        return list(dict.fromkeys(ways))
+
+    def doubt(self, client, hop, now):
+        """A frame came from there, and perhaps that was not noted."""
+        known = self.by_client.get(client)
+        before = (known.hop, *known.others) if known and known.status(now) != OVER else ()
+        self.by_client[client] = KnownHop(hop, now, before)
+        self.by_client[client].earliest = NEVER
 
     def settle(self, client, hop, now):
         """A frame to the client went there."""
         known = self.by_client.get(client)
-        if known and known.hop == hop:
+        if known and hop in (known.hop, *known.others):
+            known.hop, known.others = hop, ()
             known.earliest = max(known.earliest, now - KNOWN_FOR)
         elif known:
             known.latest = min(known.latest, now - KNOWN_FOR - ROUNDING - 1)
@@ -99,6 +110,7 @@ class DnatWalk:
         """Takes note of a client's packet to its backend, or refuses it."""
         model, configuration = self.model, self.configuration
         gateway = configuration.gateways.get(packet.family)
+        self.learned = packet.source, packet.hop
         self.then(model.client_hops.learn, packet.source, packet.hop, gateway, self.now)
         backend = configuration.backends.get(selected)
         if backend is None or len(backend.dnat_services) < 2:

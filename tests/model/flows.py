@@ -9,6 +9,7 @@ from model.wire import ACK, FIN, RST, SYN, TCP
 
 TICK_SHIFT = 28
 SECOND = 4  # ticks
+NEVER = -(1 << 40)  # before all others
 TWO_SECONDS = 8
 LOOK_EVERY = 7  # the longest for which an established flow is not looked at
 HANDSHAKE_WINDOW = 65536  # past the SYN-ACK: TCP fast open has data in it

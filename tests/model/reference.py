@@ -57,7 +57,10 @@ class Model:
         if len(right) > 1:
             for flow in walk.doubted:
                 flow.evicted = True
-            self.affinity.doubt([walk.led for _, walk in right if walk.led])
+            self.affinity.doubt([other.led for _, other in right if other.led])
+            learned = {other.learned for _, other in right if other.learned}
+            for client, hop in learned if walk.learned is None else ():
+                self.client_hops.doubt(client, hop, now)
         return None
 
     def recount(self, counted, now):

@@ -25,6 +25,7 @@ class Walk(AdmissionWalk, AffinityWalk, CookieWalk, DnatWalk, TunnelWalk):
         self.effects = []
         self.doubted = []  # flows that perhaps are not there, but were taken to be
         self.led = None  # a client with affinity, and the backend
+        self.learned = None  # a client in mode dnat, and its hop
 
     def then(self, *effect):
         self.effects.append(effect)
