@@ -10,6 +10,8 @@ from model import rewrites
 from model.flows import CLOSING, DOUBTFUL, ESTABLISHED, HALF_OPEN, LIVE, NEVER, OVER, Life
 from model.wire import FIN, RST, TCP, UDP
 
+NOBODY = bytes(6), 0  # a hop that is as good as none
+
 # In ticks of 268 ms.
 KNOWN_FOR = 6706  # half an hour
 WRITTEN_ANEW = 128  # after 34 s at most
@@ -40,7 +42,9 @@ class ClientHops:
 
     def learn(self, client, hop, gateway, now):
         known = self.by_client.get(client)
-        if known and hop == known.hop:
+        if hop == NOBODY:
+            self.by_client.pop(client, None)
+        elif known and hop == known.hop:
             known.earliest, known.latest = max(known.earliest, now - WRITTEN_ANEW), now
             known.others = ()
         elif known or hop != gateway:
