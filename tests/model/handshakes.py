@@ -27,8 +27,9 @@ def random_options(random):
 
 
 class Handshake:
-    """A connection as its ends know it. `cookie`: what the client was answered; `is_answered`: by
-    the backend; `old`: first numbers and cookies of before."""
+    """A connection as its ends know it. `cookie`: what the client was answered; `is_asked`,
+    `is_answered`: the backend was sent a SYN, and its answer was passed on; `old`: first numbers
+    and cookies of before."""
 
     def __init__(self, random):
         self.random = random
@@ -45,11 +46,12 @@ class Handshake:
             self.first = random.choice((random.getrandbits(32), 2**32 - 1))
         self.cookie = None
         self.asked()
+        self.is_asked = False
 
     def asked(self):
         """The backend was sent a SYN."""
         random = self.random
-        self.is_answered = False
+        self.is_asked, self.is_answered = True, False
         self.theirs = random.choice((random.getrandbits(32), random.getrandbits(32), 2**32 - 1))
 
     def client_says(self, fields):
@@ -61,16 +63,23 @@ class Handshake:
             fields.sequence = self.first
             fields.tcp_options = random_options(random)
             return
+        fields.flags = random.choice((ACK,) * 12 + (ACK | PUSH,) * 6 + (FIN | ACK, FIN | ACK, RST,
+                                                                        RST | ACK, 0))
+        self._number(fields)
+
+    def _number(self, fields):
+        """As the client counts: what shows its cookie, or what follows, or neither."""
+        random = self.random
         first, cookie = self.first, self.cookie
         if self.old and random.random() < 0.1:
             first, cookie = random.choice(self.old)
-        sequence = first + random.choice((1, 1, 1, 1, 1, 0, 2, 1 + random.randrange(3000)))
-        acknowledges = cookie + random.choice((1,) * 12 + (0, 2) + (1 + random.randrange(5000),))
+        sequence, acknowledges = first + random.choice((1, 1, 1, 0)), cookie + 1
+        if random.random() < (0.5 if self.is_answered else 0.15):
+            sequence = first + random.choice((0, 1, 2, 1 + random.randrange(3000)))
+            acknowledges = cookie + random.choice((0, 1, 2, 1 + random.randrange(5000)))
         if random.random() < 0.05:
             acknowledges ^= 1 << random.randrange(32)
         fields.sequence, fields.acknowledgement = sequence % 2**32, acknowledges % 2**32
-        fields.flags = random.choice((ACK,) * 12 + (ACK | PUSH,) * 6 + (FIN | ACK, FIN | ACK, RST,
-                                                                        RST | ACK, 0))
 
     def backend_says(self, fields):
         random = self.random

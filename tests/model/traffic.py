@@ -13,6 +13,7 @@ from model.wire import ACK, ERRORS, FAMILIES, FIN, RST, SYN, Packet, word
 
 ROUTERS = [mac_bytes(f"02:00:00:00:00:0{n}") for n in (1, 1, 1, 2)]
 TALKS = (6, 24, 24, 120)  # at once; 120 fill a small flow table
+HANDSHAKES = 3  # at once, that are followed from step to step
 REMEMBERED_FRAMES = 40
 FLOOD = 150  # newcomers: more than a small flow table holds
 CLIENTS = {4: ("198.18.0.", "198.18.1."), 6: ("2001:db8:18::", "2001:db8:18:1::")}
@@ -77,8 +78,8 @@ class Traffic:
         if self.flood or self.random.random() < 0.001:
             self.flood = (self.flood or FLOOD) - 1
             return self._tagged(self._newcomer())
-        ways = ((self._request, 9), (self._answer, 8), (self._error, 3), (self._again, 1),
-                (self._stray, 1))
+        ways = ((self._request, 9), (self._answer, 8), (self._shake, 8), (self._error, 3),
+                (self._again, 1), (self._stray, 1))
         way, = self.random.choices([way for way, _ in ways], [weight for _, weight in ways])
         whole = way()
         if self.random.random() < 0.2:
@@ -177,8 +178,23 @@ class Traffic:
         own_mac, self._tags = arm or self.random.choice(self.arms)
         return packets.frame(packet, mac, own_mac)
 
+    def _shake(self):
+        """Of a few connections that cookies begin: what comes next, most of the time."""
+        talks = [talk for talk in self.talks if self._has_cookies(talk)][:HANDSHAKES]
+        if not talks:
+            return self._request()
+        talk = self.random.choice(talks)
+        shake = talk.handshake
+        answers = 0.1 if not shake.is_asked else 0.4 if shake.is_answered else 0.8
+        if talk.onward and self.random.random() < answers:
+            return self._answer_of(talk)
+        return self._request_of(talk)
+
     def _request(self):
-        random, talk = self.random, self._talk()
+        return self._request_of(self._talk())
+
+    def _request_of(self, talk):
+        random = self.random
         self._asked = (talk, "request")
         if random.random() < 0.01:
             talk.router, talk.arm = random.choice(ROUTERS), random.choice(self.arms)
@@ -211,11 +227,11 @@ class Traffic:
         return self._to_us(packets.datagram(fields), talk.router, talk.arm)
 
     def _answer(self):
-        random = self.random
         talks = [talk for talk in self.talks if talk.onward]
-        if not talks:
-            return self._request()
-        talk = random.choice(talks)
+        return self._answer_of(self.random.choice(talks)) if talks else self._request()
+
+    def _answer_of(self, talk):
+        random = self.random
         self._asked = (talk, "answer")
         ours, backend = talk.onward
         fields = self._fields(backend, ours, talk.service.protocol)
