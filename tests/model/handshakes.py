@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the two ends of a connection send that a SYN cookie begins, and much that they should not."""
+"""What the two ends of a connection send that a SYN cookie begins, and what they should not."""
 from struct import pack
 
 from model.wire import ACK, FIN, RST, SYN

@@ -24,7 +24,8 @@ class Options(NamedTuple):
 
 
 def options(frame, at):
-    """Of the TCP header at `at`. One that cannot be read ends them; of two alike the last counts."""
+    """Of the TCP header at `at`. One that cannot be read ends them; of two alike the last one
+    counts."""
     read, header = Options(), frame[at:at + (frame[at + 12] >> 4) * 4]
     here = HEADER
     while here < len(header) and header[here] != OPTION_END:
