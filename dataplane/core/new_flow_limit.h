@@ -49,5 +49,6 @@ PS_CALL int ps_take_new_flow(const struct ps_tables *tables, const struct ps_set
                              const struct ps_service *service, const struct ps_address *client,
                              __u32 now_ticks) {
   if (!tables || !settings || !service || !client) return PS_REASON_tables_unreadable;
-  return ps_take_token(tables, settings, service, client, now_ticks);
+  return service->is_guarded ? ps_take_token(tables, settings, service, client, now_ticks)
+                             : PS_REASON_NONE;
 }

@@ -55,12 +55,13 @@ class Frames:
 
     def of_sender(self, number):
         """The source's last two words and the port say who it is."""
-        address, port = (number >> 16, 1024 + number % 64000) if self.family == 4 else (number, 1024)
+        is_ipv4 = self.family == 4
+        address, port = (number & 0xFFFF, 1024 + (number >> 16)) if is_ipv4 else (number, 1024)
         low = struct.pack("!I", address)
         sequence = random.getrandbits(32)
-        at = 28 if self.family == 4 else 34
+        at = 28 if is_ipv4 else 34
         frame = self.frame
-        if self.family == 4:
+        if is_ipv4:
             low = low[2:]
             struct.pack_into("!H", frame, 24, 0xFFFF ^ folded((self.header_sum, *words_of(low))))
         frame[at:at + len(low)] = low

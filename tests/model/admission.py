@@ -22,8 +22,8 @@ class AdmissionWalk:
         return self.refused("access_denied", service.id)
 
     def opens_too_much(self, packet, service, flow):
-        """Whether it is one SYN too many. `flow`: the client's, if it is taken to be there. With SYN
-        cookies the flow counts, not the SYN."""
+        """Whether it is one SYN too many. `flow`: the client's, if it is taken to be there. With
+        SYN cookies the flow counts, not the SYN."""
         if service.limit is None or service.syn_cookies:
             return False
         if packet.protocol != TCP or not packet.is_opening:
