@@ -352,9 +352,8 @@ TEST(Config, ClampsSegmentsInATunnelOnly) {
   EXPECT_TRUE(config.services.at(0).clamp_mss);
   EXPECT_THAT(fault_in_service("clamp_mss = true\n"),
               HasSubstr("service.clamp_mss: needs mode tunnel, found mode nat"));
-  EXPECT_THAT(
-      fault_in_service("clamp_mss = true\nmode = \"tunnel\"\nprotocol = \"udp\"\n"),
-      HasSubstr("makes no sense for protocol udp"));
+  EXPECT_THAT(fault_in_service("clamp_mss = true\nmode = \"tunnel\"\nprotocol = \"udp\"\n"),
+              HasSubstr("makes no sense for protocol udp"));
 }
 
 TEST(Config, LetsATunnelLeadToTheOtherFamily) {
