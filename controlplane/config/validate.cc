@@ -175,30 +175,29 @@ void check_health(const ServiceConfig& service, const ServicePlaces& place, Find
   }
 }
 
-void check_syn_cookies(const ServiceConfig& service, const ServicePlaces& places,
+// Of a key that is about SYNs and for one mode only; `why` it is.
+void check_key_of_syns(const ServiceConfig& service, const Place& place, Mode mode, const char* why,
                        Findings& findings) {
-  if (!service.syn_cookies) return;
   if (service.protocol == Protocol::kUdp) {
-    findings.add(places.syn_cookies, "makes no sense for protocol udp: only TCP has SYNs");
-  } else if (service.mode != Mode::kNat) {
-    findings.add(places.syn_cookies,
-                 fmt::format("needs mode nat, found mode {}: sequence numbers are translated from "
-                             "then on, and answers have to come back through penstock",
-                             to_string(service.mode)));
+    findings.add(place, "makes no sense for protocol udp: only TCP has SYNs");
+  } else if (service.mode != mode) {
+    findings.add(place, fmt::format("needs mode {}, found mode {}: {}", to_string(mode),
+                                    to_string(service.mode), why));
   }
 }
 
-void check_clamp_mss(const ServiceConfig& service, const ServicePlaces& places,
-                     Findings& findings) {
-  if (!service.clamp_mss) return;
-  if (service.protocol == Protocol::kUdp) {
-    findings.add(places.clamp_mss, "makes no sense for protocol udp: only TCP has SYNs");
-  } else if (service.mode != Mode::kTunnel) {
-    findings.add(
-        places.clamp_mss,
-        fmt::format("needs mode tunnel, found mode {}: without a tunnel's header what fits "
-                    "the client's way fits the backend's",
-                    to_string(service.mode)));
+void check_handshakes(const ServiceConfig& service, const ServicePlaces& places,
+                      Findings& findings) {
+  if (service.syn_cookies) {
+    check_key_of_syns(service, places.syn_cookies, Mode::kNat,
+                      "sequence numbers are translated from then on, and answers have to come back "
+                      "through penstock",
+                      findings);
+  }
+  if (service.clamp_mss) {
+    check_key_of_syns(service, places.clamp_mss, Mode::kTunnel,
+                      "without a tunnel's header what fits the client's way fits the backend's",
+                      findings);
   }
 }
 
@@ -280,8 +279,7 @@ void validate(const Config& config, const ConfigPlaces& places, Findings& findin
     if (is_whole(service)) check_backends(config, service, places.services[i], findings);
     if (is_whole(service)) check_access(service, places.services[i], findings);
     check_health(service, places.services[i], findings);
-    check_syn_cookies(service, places.services[i], findings);
-    check_clamp_mss(service, places.services[i], findings);
+    check_handshakes(service, places.services[i], findings);
   }
   check_room(config, places, findings);
 }
