@@ -187,7 +187,7 @@ TEST_F(Bucket, IsFullWhenItIsNotKnownOrOld) {
   make(1, 500'000);
   EXPECT_EQ(take_all(5), 500'000u);
   EXPECT_EQ(take_all(5 + 4), 1u);
-  EXPECT_EQ(take_all(5 + 1004), 268u);  // 269.5 s of which one has been used
+  EXPECT_EQ(take_all(5 + 1004), 268u);           // 269.5 s of which one has been used
   EXPECT_EQ(take_all(5 + 4'000'000), 500'000u);  // 12 days
 }
 
