@@ -13,13 +13,6 @@
 #include "dataplane/core/handshake.h"
 #include "dataplane/core/match.h"
 
-PS_INLINE int ps_is_of_cookie(__u64 word) {
-  return (ps_flow_flags(word) & PS_FLOW_COOKIE) != 0;
-}
-PS_INLINE int ps_is_answered(__u64 word) {
-  return (ps_flow_flags(word) & PS_FLOW_ANSWERED) != 0;
-}
-
 PS_INLINE void ps_shift_by(struct ps_arrival *arrival, const struct ps_flow *flow, __u64 word) {
   arrival->sequence_shift = ps_host32(flow->sequence);
   arrival->window_scale = ps_flow_scale(word);

@@ -72,6 +72,12 @@ PS_INLINE __u8 ps_flow_scale(__u64 word) {
 PS_INLINE __u32 ps_flow_flags(__u64 word) {
   return (word >> 40) & 0xff;
 }
+PS_INLINE int ps_is_of_cookie(__u64 word) {
+  return (ps_flow_flags(word) & PS_FLOW_COOKIE) != 0;
+}
+PS_INLINE int ps_is_answered(__u64 word) {
+  return (ps_flow_flags(word) & PS_FLOW_ANSWERED) != 0;
+}
 PS_INLINE __u32 ps_flow_snat(__u64 word) {
   return (word >> 48) & (PS_MAX_SNAT_ADDRESSES - 1);
 }

@@ -2,9 +2,9 @@
 // TCP segments of our own, for a service with SYN cookies: a frame becomes another segment in
 // place.
 //
-//   client's SYN       -> our SYN-ACK to the client, whose sequence number is a cookie
-//   (syn_cookie.h) client's first ACK -> our SYN to the backend, with what the cookie says of the
-//   client's backend's SYN-ACK  -> our window update to the client
+// - The client's SYN becomes our SYN-ACK, whose sequence number is a cookie (syn_cookie.h).
+// - Its first ACK becomes our SYN to the backend, with what the cookie says of the client.
+// - The backend's SYN-ACK becomes our window update to the client.
 //
 // Our SYN-ACK offers no window, so the client sends nothing before the backend is there. The window
 // update repeats one byte before the client's first (RFC 9293, 3.10.7.4: such a segment is always
@@ -12,8 +12,8 @@
 // and no timestamps: they would have to be translated too.
 //
 // The walk says what a frame is to become, and it becomes that behind the walk, read anew: a BPF
-// program of its own has the stack for it. A segment behind IP options or extension
-// headers is not answered.
+// program of its own has the stack for it. A segment behind IP options or extension headers is not
+// answered.
 #pragma once
 
 #include "dataplane/core/checksum.h"
@@ -124,10 +124,7 @@ PS_INLINE int ps_resize(struct ps_frame *frame, int family, __u32 bytes) {
 
 PS_INLINE void ps_exchange_ends(int family, const struct ps_headers *headers) {
   struct ps_ethernet *ethernet = headers->ethernet;
-  const __u64 to = ps_load_mac(ethernet->source);
-  const __u64 from = ps_load_mac(ethernet->destination);
-  const __u32 macs[3] = {(__u32)to, (__u32)(to >> 32) | (__u32)(from << 16), (__u32)(from >> 16)};
-  ps_set_macs(ethernet, macs);
+  ps_set_mac_pair(ethernet, ps_load_mac(ethernet->source), ps_load_mac(ethernet->destination));
   struct ps_address source = {};
   ps_set_address(family, &source, headers->source);
   ps_set_address(family, headers->source, headers->destination);
@@ -257,8 +254,7 @@ PS_CALL int ps_shown(struct ps_handle *handle, const struct ps_settings *setting
                      const struct ps_service *service, __u64 word, __u32 now) {
   if (!settings || !service || !service->syn_cookies) return PS_SHOWS_NOTHING;
   const __u32 state = ps_flow_state(word);
-  const int is_answered = (ps_flow_flags(word) & PS_FLOW_ANSWERED) != 0;
-  if (state == PS_FLOW_ESTABLISHED || (state == PS_FLOW_HALF_OPEN && is_answered)) {
+  if (state == PS_FLOW_ESTABLISHED || (state == PS_FLOW_HALF_OPEN && ps_is_answered(word))) {
     return PS_SHOWS_NOTHING;
   }
   const struct ps_frame frame = ps_frame_again(handle);

@@ -77,10 +77,7 @@ struct ps_quotation {
 
 PS_INLINE void ps_write_error_ethernet(struct ps_ethernet *ethernet, int family,
                                        const struct ps_quotation *quotation) {
-  const __u64 to = quotation->from_mac;
-  const __u64 from = quotation->to_mac;
-  const __u32 macs[3] = {(__u32)to, (__u32)(to >> 32) | (__u32)(from << 16), (__u32)(from >> 16)};
-  ps_set_macs(ethernet, macs);
+  ps_set_mac_pair(ethernet, quotation->from_mac, quotation->to_mac);
   ethernet->type = ps_ethertype(family);
 }
 

@@ -2,11 +2,10 @@
 // SYN cookies (Bernstein 1996; RFC 4987, 3.6): the sequence number of the answer to a SYN says all
 // that has to be known of it, so that nothing is kept for a client that may be forged.
 //
-//   bits 31 to 29  the largest of eight segment sizes that is not above the client's
-//   bits 28 to 25  its window scale; PS_NO_SCALE: it scales none
-//   bit  24        0
-//   bits 23 to 0   of a keyed hash: the client's tuple and sequence number, the bits above, the
-//   time
+// - bits 31 to 29: the largest of eight segment sizes that is not above the client's
+// - bits 28 to 25: its window scale; PS_NO_SCALE: it scales none
+// - bit 24: 0
+// - bits 23 to 0: of a keyed hash over tuple, client's sequence number, these bits and the time
 //
 // A cookie is good for 69 to 137 s. Who does not see the answers guesses one in 2^23. The key is
 // the configuration's, so appliances with one hash_seed take each other's cookies.
@@ -20,13 +19,7 @@
 #define PS_COOKIE_HASH ((1u << PS_COOKIE_TERMS_SHIFT) - 1)
 #define PS_COOKIE_EPOCH_SHIFT 8  // of ticks: 69 s
 
-// The largest of eight sizes that is not above the client's. 536: what is sent to a client that
-// says nothing (RFC 9293, 3.7.1).
-PS_INLINE __u32 ps_cookie_mss_class(__u16 mss) {
-  return (mss >= 1220) + (mss >= 1300) + (mss >= 1360) + (mss >= 1400) + (mss >= 1440) +
-         (mss >= 1460) + (mss >= 8940);
-}
-
+// 536: what is sent to a client that says nothing (RFC 9293, 3.7.1).
 PS_INLINE __u16 ps_cookie_mss_of_class(__u32 class_number) {
   switch (class_number & 7) {
     case 0: return 536;
@@ -38,6 +31,13 @@ PS_INLINE __u16 ps_cookie_mss_of_class(__u32 class_number) {
     case 6: return 1460;
     default: return 8940;
   }
+}
+
+// Of the largest size that is not above the client's.
+PS_INLINE __u32 ps_cookie_mss_class(__u16 mss) {
+  __u32 class_number = 0;
+  for (__u32 i = 1; i < 8; i++) class_number += mss >= ps_cookie_mss_of_class(i);
+  return class_number;
 }
 
 PS_INLINE __u32 ps_cookie_terms(__u16 mss, __u8 scale) {

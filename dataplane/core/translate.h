@@ -122,6 +122,12 @@ PS_INLINE void ps_set_macs(struct ps_ethernet *ethernet, const __u32 macs[3]) {
   for (int i = 0; i < 3; i++) ps_store32((__u8 *)ethernet + i * 4, macs[i]);
 }
 
+// The same, of two addresses as numbers (ps_load_mac).
+PS_INLINE void ps_set_mac_pair(struct ps_ethernet *ethernet, __u64 to, __u64 from) {
+  const __u32 macs[3] = {(__u32)to, (__u32)(to >> 32) | (__u32)(from << 16), (__u32)(from >> 16)};
+  ps_set_macs(ethernet, macs);
+}
+
 PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
                           const struct ps_destination *next) {
   const __u64 address_change = ps_address_change(family, packet->source, next->from) +

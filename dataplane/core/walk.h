@@ -2,7 +2,7 @@
 // The packet walk as a driver sees it: its stages in order, then the verdict and the counters.
 //
 //   ps_take_tags -> ps_frame_family, ps_frame_kind -> ps_arrive -> ps_parse -> ps_track_client or
-//   ps_track_answer -> ps_send -> ps_count -> verdict -> ps_leave
+//   ps_track_answer -> ps_send -> ps_count -> verdict -> ps_take_up (what is put off) -> ps_leave
 //
 // Each stage answers PS_REASON_NONE to go on, or why the packet goes no further; up to ps_send its
 // bytes are untouched.
