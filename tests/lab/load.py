@@ -54,23 +54,28 @@ def requests_of(output):
     return int(found.group(1)) if found else 0
 
 
-def start_wrk(family, seconds, *options):
+PATIENCE_S = 5  # with one answer
+
+
+def start_wrk(family, seconds, *options, patience_s=PATIENCE_S):
     vip = world.VIPS[4] if family == 4 else f"[{world.VIPS[6]}]"
-    command = ["wrk", "-t1", "-c8", f"-d{seconds}s", "--timeout", "5s", *options, f"http://{vip}/"]
+    command = ["wrk", "-t1", "-c8", f"-d{seconds}s", "--timeout", f"{patience_s}s", *options,
+               f"http://{vip}/"]
     return subprocess.Popen(netns.in_namespace("client", command), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 @contextlib.contextmanager
-def steady(seconds):
+def steady(seconds, patience_s=PATIENCE_S):
     """The load lasts about `seconds`; the block runs meanwhile, from when all of it is under way.
     Yields what was seen, which is there once the block has ended."""
     seen = Seen()
     rate = int(servers.BIG_FILE_BYTES / seconds)
-    wrk = [start_wrk(4, seconds), start_wrk(6, seconds),
-           start_wrk(4, seconds, "-H", "Connection: close")]
-    watch = clients.begin("watch", clients.EVERYONE, seconds=seconds, pause=0.5)
-    hold = clients.begin("hold", HOLDING, seconds=seconds, pause=0.1)
+    wrk = [start_wrk(family, seconds, *options, patience_s=patience_s)
+           for family, options in ((4, ()), (6, ()), (4, ("-H", "Connection: close")))]
+    watch = clients.begin("watch", clients.EVERYONE, seconds=seconds, pause=0.5,
+                          patience=patience_s)
+    hold = clients.begin("hold", HOLDING, seconds=seconds, pause=0.1, patience=patience_s)
     fetch = clients.begin("fetch", FETCHING, rate=rate, seconds=4 * seconds)
     running = [*wrk, watch, hold, fetch]
     try:

@@ -9,7 +9,7 @@ first answer, and at the end what they saw, as a line of JSON.
     traffic.py hold   --seconds S CLIENT...    requests on one connection as long as S
     traffic.py fetch  --rate BYTES CLIENT...   each client downloads /big once, that fast, in S
 
-A client is the source address; its family selects the VIP. An answer is the name of the instance
+watch and hold wait --patience S for each answer. A client is the source address; its family selects the VIP. An answer is the name of the instance
 that gave it, or a text that starts with "error". http, udp and large print {client: [answer, ...]},
 watch and hold {client: [[start, end, answer], ...]} with times of CLOCK_MONOTONIC, fetch
 {client: {"instance": name, "bytes": n, "sha256": hex} or {"error": text}}.
@@ -27,7 +27,7 @@ import time
 
 from world import ECHO_PORT, HTTP_PORT, VIPS
 
-PATIENCE_S = 5.0
+PATIENCE_S = 5.0  # with one answer
 LARGE_BYTES = (1, 100, 1400, 1472, 1473, 2960, 4321, 9000, 20_000, 33_333, 60_000)
 AT_ONCE = 64  # clients that are busy at the same time
 
@@ -72,9 +72,9 @@ async def ask(stream, connection):
     return body.decode().strip() if status == 200 else f"error: status {status}"
 
 
-async def answered(attempt):
+async def answered(attempt, patience_s=PATIENCE_S):
     try:
-        return await asyncio.wait_for(attempt, PATIENCE_S)
+        return await asyncio.wait_for(attempt, patience_s)
     except (OSError, asyncio.TimeoutError, ValueError, KeyError) as failure:
         return f"error: {type(failure).__name__} {failure}"
 
@@ -115,9 +115,9 @@ async def repeat(once, client, options):
     return [await answered(once(client)) for _ in range(options.requests)]
 
 
-async def timed(attempt):
+async def timed(attempt, patience_s):
     start = time.monotonic()
-    answer = await answered(attempt)
+    answer = await answered(attempt, patience_s)
     return [start, time.monotonic(), answer]
 
 
@@ -125,7 +125,7 @@ async def watch(client, options):
     end = time.monotonic() + options.seconds
     seen = []
     while time.monotonic() < end:
-        seen.append(await timed(ask_once(client)))
+        seen.append(await timed(ask_once(client), options.patience))
         options.arrive(client)
         await asyncio.sleep(options.pause)
     return seen
@@ -137,7 +137,7 @@ async def hold(client, options):
     try:
         async with connected(client, socket.SOCK_STREAM, HTTP_PORT) as stream:
             while time.monotonic() < start + options.seconds:
-                seen.append(await timed(ask(stream, "keep-alive")))
+                seen.append(await timed(ask(stream, "keep-alive"), options.patience))
                 options.arrive(client)
                 if seen[-1][2].startswith("error"):
                     break
@@ -208,6 +208,7 @@ def main():
     parser.add_argument("--requests", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--pause", type=float, default=0.05)
+    parser.add_argument("--patience", type=float, default=PATIENCE_S)
     parser.add_argument("--rate", default="0")
     parser.add_argument("clients", nargs="+")
     json.dump(asyncio.run(drive(parser.parse_args())), sys.stdout)
