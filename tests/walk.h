@@ -3,6 +3,7 @@
 // minute and a gigabyte.
 #pragma once
 
+#include "dataplane/tables/frame_buffer.h"
 #include "dataplane/tables/memory.h"
 
 #include "dataplane/core/walk.h"

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "dataplane/core/walk.h"
+#include "dataplane/tables/frame_buffer.h"
 
 namespace penstock {
 namespace {

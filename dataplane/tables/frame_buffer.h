@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A frame in one buffer of this process's memory, with room before it: what ps_frame.handle points
-// to wherever the tables are memory.h's.
+// to in tests, and wherever the core is compiled for what it knows of the tables.
 #pragma once
 
 #include "dataplane/core/packet.h"

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables as plain memory, and the core's accessors over it: for tests, for tools and for
-// forwarders that live in user space. Include this, then core/walk.h.
+// forwarders that live in user space. Include this and a frame's handle (tables/frame_buffer.h, or
+// the driver's own), then core/walk.h.
 #pragma once
 
 #include "dataplane/core/access.h"
-#include "dataplane/core/packet.h"
-#include "dataplane/tables/frame_buffer.h"
 
 // Where each table begins. Owned by whoever mapped or allocated it (AnonymousTables in
 // tables/layout.h).

@@ -4,6 +4,7 @@
 
 #include "dataplane/core/walk.h"
 #include "dataplane/tables/convert.h"
+#include "dataplane/tables/frame_buffer.h"
 
 namespace penstock {
 namespace {

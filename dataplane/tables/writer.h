@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/tables/local_interfaces.h"
 #include "dataplane/tables/memory.h"
 
 namespace penstock {
-
-struct LocalInterface {
-  uint32_t index = 0;  // for a VLAN that of the device underneath
-  MacAddress mac;
-  VlanTags tags;
-};
 
 class TableWriter {
  public:

@@ -13,6 +13,7 @@
 #include <numeric>
 
 #include "dataplane/core/decap_maps.h"
+#include "dataplane/tables/local_interfaces.h"
 #include "dataplane/xdp/links.h"
 #include "dataplane/xdp/skeleton.h"
 

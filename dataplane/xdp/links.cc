@@ -5,15 +5,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <ifaddrs.h>
 #include <linux/if_link.h>
 #include <net/if.h>
-#include <netpacket/packet.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <system_error>
 
 namespace penstock {
@@ -23,22 +20,6 @@ constexpr const char* kLinkPrefix = "link_";
 
 std::string error_text(int error_number) {
   return std::generic_category().message(error_number);
-}
-
-std::map<std::string, LocalInterface> local_interfaces() {
-  std::map<std::string, LocalInterface> found;
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return found;
-  for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) {
-    if (!entry->ifa_addr || entry->ifa_addr->sa_family != AF_PACKET) continue;
-    sockaddr_ll address{};
-    std::memcpy(&address, entry->ifa_addr, sizeof address);
-    LocalInterface& interface = found[entry->ifa_name];
-    interface.index = static_cast<uint32_t>(address.sll_ifindex);
-    std::memcpy(interface.mac.bytes.data(), address.sll_addr, interface.mac.bytes.size());
-  }
-  freeifaddrs(list);
-  return found;
 }
 
 // Zero when the link is none of an interface any more: it was deleted, and perhaps made again under
@@ -61,15 +42,6 @@ std::string attached_mode(uint32_t index) {
     case XDP_ATTACHED_HW: return "offloaded";
     default: return "none";
   }
-}
-
-tl::unexpected<Error> no_such_interface(const std::string& name,
-                                        const std::map<std::string, LocalInterface>& local) {
-  std::vector<std::string> there;
-  there.reserve(local.size());
-  for (const auto& [other, unused] : local) there.push_back(other);
-  return fail(ErrorKind::kNotFound, fmt::format("there is no interface {}: name one of {}", name,
-                                                fmt::join(there, ", ")));
 }
 
 tl::unexpected<Error> already_taken(const std::string& name, uint32_t index) {
@@ -103,18 +75,6 @@ Result<LinkedProgram> link_program(int program_fd, const std::string& name, uint
   if (!link && (errno == EBUSY || errno == EEXIST)) return already_taken(name, index);
   if (!link) return fail_errno(fmt::format("cannot attach XDP to {}", name), errno);
   return LinkedProgram{std::move(link), std::move(status)};
-}
-
-Result<std::vector<LocalInterface>> find_interfaces(const std::vector<InterfaceStack>& stacks) {
-  const auto local = local_interfaces();
-  std::vector<LocalInterface> found;
-  for (const InterfaceStack& stack : stacks) {
-    for (const std::string& name : {stack.name, stack.device}) {
-      if (!local.contains(name)) return no_such_interface(name, local);
-    }
-    found.push_back({local.at(stack.device).index, local.at(stack.name).mac, stack.tags});
-  }
-  return found;
 }
 
 Result<InterfaceStatus> attach_interface(const PinDirectory& pins, const std::string& name,

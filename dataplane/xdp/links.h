@@ -9,13 +9,9 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/fd.h"
 #include "dataplane/result.h"
-#include "dataplane/tables/writer.h"
 #include "dataplane/xdp/pin_directory.h"
 
 namespace penstock {
-
-// Indices and MACs as they are now. kNotFound for a missing one, naming those there are.
-Result<std::vector<LocalInterface>> find_interfaces(const std::vector<InterfaceStack>& stacks);
 
 struct LinkedProgram {
   Fd link;  // the attachment ends with it, unless it is pinned

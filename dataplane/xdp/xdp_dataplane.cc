@@ -19,6 +19,7 @@
 
 #include "dataplane/tables/affinity_reader.h"
 #include "dataplane/tables/layout.h"
+#include "dataplane/tables/local_interfaces.h"
 #include "dataplane/tables/reader.h"
 #include "dataplane/tables/writer.h"
 #include "dataplane/xdp/links.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/core/walk.h"
+#include "dataplane/tables/frame_buffer.h"
 #include "dataplane/tables/layout.h"
 #include "dataplane/tables/writer.h"
 

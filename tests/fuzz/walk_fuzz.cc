@@ -3,6 +3,7 @@
 // (steps.h). A frame's memory ends where the frame does, so that the address sanitizer sees a byte
 // read past it.
 #include "dataplane/core/walk.h"
+#include "dataplane/tables/frame_buffer.h"
 
 #include <algorithm>
 #include <memory>

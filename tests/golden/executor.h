@@ -10,6 +10,7 @@
 #include "dataplane/core/walk.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/result.h"
+#include "dataplane/tables/frame_buffer.h"
 #include "dataplane/tables/memory.h"
 #include "tests/golden/frame.h"
 

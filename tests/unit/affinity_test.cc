@@ -9,6 +9,7 @@
 #include "dataplane/core/walk.h"
 #include "dataplane/tables/affinity_reader.h"
 #include "dataplane/tables/convert.h"
+#include "dataplane/tables/frame_buffer.h"
 #include "dataplane/tables/layout.h"
 #include "dataplane/tables/reader.h"
 #include "dataplane/tables/writer.h"

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/tables/frame_buffer.h"
 #include "dataplane/tables/layout.h"
 #include "dataplane/tables/writer.h"
 
