@@ -207,8 +207,10 @@ PS_INLINE __u64 ps_tuple_hash(const struct ps_settings *settings, int family,
   const __u64 *factor = settings->flow_factors;
   const struct ps_be32 *remote = tuple->remote->word;
   const struct ps_be32 *local = tuple->local->word;
-  const __u64 ports = tuple->remote_port.raw | ((__u64)tuple->local_port.raw << 16) |
-                      ((__u64)tuple->protocol << 32);
+  __u64 remote_port = tuple->remote_port.raw;
+  PS_BY_ITSELF(remote_port);
+  const __u64 ports =
+      remote_port | ((__u64)tuple->local_port.raw << 16) | ((__u64)tuple->protocol << 32);
   __u64 sum = ports * factor[0] + ps_pair(remote[0], local[0]) * factor[1];
   if (family == PS_IPV6) {
     sum += ps_pair(remote[1], local[1]) * factor[2] + ps_pair(remote[2], local[2]) * factor[3] +
@@ -226,12 +228,16 @@ PS_INLINE struct ps_tuple ps_return_tuple(const struct ps_settings *settings, in
   return tuple;
 }
 
-// Where the flow with this return tuple stands, or would.
+// Where the flow stands whose return tuple has this hash, or would.
+PS_INLINE struct ps_flow *ps_flow_set_of_hash(const struct ps_tables *tables, int family,
+                                              __u64 hash) {
+  return ps_flow_set_at(tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables)));
+}
+
 PS_INLINE struct ps_flow *ps_flow_set_of(const struct ps_tables *tables,
                                          const struct ps_settings *settings, int family,
                                          const struct ps_tuple *return_tuple) {
-  const __u64 hash = ps_tuple_hash(settings, family, return_tuple);
-  return ps_flow_set_at(tables, family, ps_scale((__u32)(hash >> 32), ps_flow_sets(tables)));
+  return ps_flow_set_of_hash(tables, family, ps_tuple_hash(settings, family, return_tuple));
 }
 
 // 1 when x is zero, without a branch; x below 2^63.

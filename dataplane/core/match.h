@@ -14,7 +14,7 @@ struct ps_route {
   const struct ps_backend *backend;
   struct ps_flow *flow;  // to the client, in mode nat
   __u64 onward;          // to the backend: ps_index_entry.onward; its backend in any mode
-  __u64 hash;            // of the client's tuple; to the backend
+  __u64 hash;            // of the packet's tuple
   __u64 client_hop;      // as ps_flow.client_hop; to the client
   __u32 generation;
   __u32 snat;        // to the client: place in settings->snat

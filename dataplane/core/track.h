@@ -273,6 +273,20 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_find_backend(const struct ps_tables *tab
   return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
 }
 
+PS_INLINE void ps_read_answer(int family, const struct ps_packet *packet, struct ps_route *route) {
+  const struct ps_tuple tuple = ps_tuple_of(packet);
+  route->hash = ps_tuple_hash(route->settings, family, &tuple);
+}
+
+// With its service, where that is looked for before the flow.
+PS_INLINE void ps_read_client(const struct ps_tables *tables, int family,
+                              const struct ps_packet *packet, struct ps_route *route) {
+  const struct ps_tuple tuple = ps_tuple_of(packet);
+  route->hash = ps_tuple_hash(route->settings, family, &tuple);
+  if (!route->settings->has_flowless) return;
+  if (ps_find_vip(tables, family, packet, route)) route->service_id = 0;
+}
+
 // From a client's packet to its service, and onward.
 PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tables,
                                                      const struct ps_frame *frame, int family,
@@ -280,12 +294,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_client(const struct ps_tables *tab
                                                      struct ps_route *route) {
   const struct ps_tuple tuple = ps_tuple_of(packet);
   struct ps_known_flow known = {};
-  known.hash = route->hash = ps_tuple_hash(route->settings, family, &tuple);
+  known.hash = route->hash;
   known.now = frame->now_ticks;
-  if (route->settings->has_flowless) {
-    const enum ps_reason reason = ps_find_vip(tables, family, packet, route);
-    if (reason) return reason;
-  }
+  if (route->settings->has_flowless && !route->service_id) return PS_REASON_not_ours;
   if (!route->service || route->service->has_flows) {
     ps_find_client(tables, route->settings, route->generation, family, &tuple, &known);
   }
@@ -353,10 +364,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_track_answer(const struct ps_tables *tab
                                                      const struct ps_frame *frame, int family,
                                                      const struct ps_packet *packet,
                                                      struct ps_route *route) {
-  const struct ps_tuple tuple = ps_tuple_of(packet);
-  struct ps_flow *set = ps_flow_set_of(tables, route->settings, family, &tuple);
+  struct ps_flow *set = ps_flow_set_of_hash(tables, family, route->hash);
   if (!set) return PS_REASON_tables_unreadable;
-  const __u32 likely = ps_likely_way(set, family, tuple.local_port);
+  const __u32 likely = ps_likely_way(set, family, packet->destination_port);
   if (!PS_LIKELY(ps_answers_way(tables, frame, family, packet, set, likely, route)) &&
       !ps_answers_way(tables, frame, family, packet, set, likely ^ 1, route)) {
     return PS_REASON_no_flow;

@@ -24,6 +24,14 @@
 // and drops no mask of it.
 #define PS_OPAQUE(x) __asm__("" : "+r"(x))
 
+// GCC would read x together with its neighbour in memory, in one wider word than either was written
+// in a moment before: the processor waits for such stores to reach its cache.
+#ifdef __bpf__
+#define PS_BY_ITSELF(x) ((void)0)
+#else
+#define PS_BY_ITSELF(x) PS_OPAQUE(x)
+#endif
+
 // Before a loop of a few constant rounds: unrolled whole.
 #ifdef __clang__
 #define PS_UNROLL _Pragma("unroll")

@@ -177,6 +177,31 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_refuse(const struct ps_tables *tables
   return verdict;
 }
 
+// A client's packet, or what a backend in mode dnat sends to one.
+PS_MUST_USE PS_INLINE enum ps_reason ps_forward_other(const struct ps_tables *tables,
+                                                      const struct ps_frame *frame, int family,
+                                                      const struct ps_packet *packet,
+                                                      struct ps_route *route, struct ps_exit *out) {
+  const enum ps_reason reason = ps_forward(tables, frame, family, 1, packet, route, out);
+  if (reason != PS_REASON_not_ours || !route->settings->has_dnat) return reason;
+  return ps_forward_dnat_answer(tables, frame, family, packet, route, out);
+}
+
+// What becomes of a packet that goes on, or for that reason does not.
+PS_MUST_USE PS_INLINE struct ps_verdict ps_decide(const struct ps_tables *tables,
+                                                  const struct ps_frame *frame, enum ps_kind kind,
+                                                  const struct ps_route *route,
+                                                  const struct ps_exit *out,
+                                                  enum ps_reason reason) {
+  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, kind, route, reason);
+  const struct ps_verdict verdict = {.action = PS_TRANSMIT,
+                                     .interface_index = out->interface_index,
+                                     .tags = out->tags,
+                                     .arrived_tags = route->tags,
+                                     .is_put_off = *(volatile __u8 *)&route->arrival->become};
+  return verdict;
+}
+
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *tables,
                                                        const struct ps_frame *frame, int family,
                                                        enum ps_kind kind) {
@@ -194,21 +219,14 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
     } else if (kind == PS_ICMP) {
       reason = ps_relay_error(tables, frame, family, &packet, &route, &out);
     } else if (ps_is_snat_port(family, packet.destination, packet.destination_port, &route)) {
+      ps_read_answer(family, &packet, &route);
       reason = ps_forward(tables, frame, family, 0, &packet, &route, &out);
     } else {
-      reason = ps_forward(tables, frame, family, 1, &packet, &route, &out);
-      if (reason == PS_REASON_not_ours && route.settings->has_dnat) {
-        reason = ps_forward_dnat_answer(tables, frame, family, &packet, &route, &out);
-      }
+      ps_read_client(tables, family, &packet, &route);
+      reason = ps_forward_other(tables, frame, family, &packet, &route, &out);
     }
   }
-  if (!PS_LIKELY(!reason)) return ps_refuse(tables, frame, kind, &route, reason);
-  const struct ps_verdict verdict = {.action = PS_TRANSMIT,
-                                     .interface_index = out.interface_index,
-                                     .tags = out.tags,
-                                     .arrived_tags = route.tags,
-                                     .is_put_off = *(volatile __u8 *)&route.arrival->become};
-  return verdict;
+  return ps_decide(tables, frame, kind, &route, &out, reason);
 }
 
 // Between the walk and ps_take_up, which may be another program's.
@@ -245,6 +263,14 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_take_up(const struct ps_tables *table
   return verdict;
 }
 
+PS_MUST_USE PS_INLINE struct ps_verdict ps_not_put_off(const struct ps_tables *tables,
+                                                       const struct ps_frame *frame, int family,
+                                                       const struct ps_verdict *verdict) {
+  if (PS_LIKELY(!verdict->is_put_off)) return *verdict;
+  ps_put_off(tables, frame, verdict);
+  return ps_take_up(tables, frame, family);
+}
+
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_kind(const struct ps_tables *tables,
                                                      const struct ps_frame *frame, int family) {
   switch (ps_frame_kind(frame, family)) {
@@ -260,9 +286,7 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_kind(const struct ps_tables *tab
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_any(const struct ps_tables *tables,
                                                     const struct ps_frame *frame, int family) {
   const struct ps_verdict verdict = ps_walk_kind(tables, frame, family);
-  if (PS_LIKELY(!verdict.is_put_off)) return verdict;
-  ps_put_off(tables, frame, &verdict);
-  return ps_take_up(tables, frame, family);
+  return ps_not_put_off(tables, frame, family, &verdict);
 }
 
 // The verdict of a frame without tags that has none to get needs no more than that.
@@ -279,6 +303,18 @@ PS_MUST_USE PS_INLINE enum ps_action ps_leave(const struct ps_tables *tables,
   struct ps_reason_counts *counts = ps_reasons_at(tables, frame->worker, 0);
   if (counts) counts->count[PS_REASON_no_room]++;
   return PS_DROP;
+}
+
+PS_MUST_USE PS_INLINE struct ps_verdict ps_with_tags(const struct ps_tables *tables,
+                                                     const struct ps_frame *frame,
+                                                     const struct ps_verdict *walked) {
+  struct ps_verdict verdict = *walked;
+  if (!PS_LIKELY(ps_is_untagged(&verdict))) {
+    const enum ps_action action = ps_leave(tables, frame, verdict.action, verdict.tags);
+    if (action != verdict.action) verdict.reason = PS_REASON_no_room;
+    verdict.action = action;
+  }
+  return verdict;
 }
 
 PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_untagged(const struct ps_tables *tables,
@@ -299,11 +335,6 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk(const struct ps_tables *tables,
     const struct ps_verdict not_ours = {.action = PS_PASS, .reason = PS_REASON_not_ours};
     return not_ours;
   }
-  struct ps_verdict verdict = ps_walk_untagged(tables, &bare);
-  if (!PS_LIKELY(ps_is_untagged(&verdict))) {
-    const enum ps_action action = ps_leave(tables, &bare, verdict.action, verdict.tags);
-    if (action != verdict.action) verdict.reason = PS_REASON_no_room;
-    verdict.action = action;
-  }
-  return verdict;
+  const struct ps_verdict verdict = ps_walk_untagged(tables, &bare);
+  return ps_with_tags(tables, &bare, &verdict);
 }
