@@ -192,15 +192,37 @@ struct Explanation {
 
 struct InterfaceStatus {
   std::string name;
-  std::string attach_mode;  // "native", "generic"
+  std::string attach_mode;  // "native", "generic"; of a forwarder's port: its driver
   std::string degraded;     // why it is not native; empty: it is
   std::string device;       // that the program is attached to: itself, or what a VLAN is on
+};
+
+// One of the processors of a forwarder that is a process of its own. Since it was made; counters
+// outlive the process.
+struct WorkerStatus {
+  uint32_t cpu = 0;
+  uint64_t packets = 0;      // taken in
+  uint64_t passes = 0;       // over its queues that found packets
+  uint64_t empty_polls = 0;  // and that found none
+  double cycles_per_packet = 0;
+  double ns_per_packet = 0;
+  uint64_t handed_over = 0;    // to a worker that sends by the port in question
+  uint64_t lost_in_rings = 0;  // of those, and of what is the kernel's
+  uint64_t unsent = 0;         // a port did not take them
+};
+
+struct ForwarderStatus {
+  uint32_t pid = 0;             // 0: it does not run
+  uint32_t restarts = 0;        // by this control plane, since it died
+  uint64_t lost_to_kernel = 0;  // frames that it did not take
+  std::vector<WorkerStatus> workers;
 };
 
 struct DataplaneStatus {
   std::string driver;
   std::vector<InterfaceStatus> interfaces;
-  bool adopted = false;  // the tables were found and taken over, not made anew
+  bool adopted = false;                      // the tables were found and taken over, not made anew
+  std::optional<ForwarderStatus> forwarder;  // of a driver that has one
 };
 
 struct TableSizes {
@@ -231,6 +253,9 @@ class Dataplane {
   // The client's port counts where the service hashes it.
   virtual Explanation explain(ServiceId service, const Endpoint& client) const = 0;
   virtual DataplaneStatus status() const = 0;
+  // Sees to what the driver runs beside us; to be called several times a second. An error says what
+  // happened to it.
+  virtual Result<void> look_after() { return {}; }
 
   // Ends forwarding for good: detaches and removes everything that outlives the process.
   virtual Result<void> remove() = 0;

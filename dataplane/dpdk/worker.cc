@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The DPDK driver's forwarder: a burst in, the core's walk for each frame, verdicts out. Nothing is
+// decided here.
+#include "dataplane/dpdk/worker.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_ring.h>
+
+#include <ctime>
+
+#include "dataplane/dpdk/mbuf_frame.h"
+#include "dataplane/dpdk/segment.h"
+#include "dataplane/tables/memory.h"
+
+#include "dataplane/core/ahead.h"
+#include "dataplane/core/walk.h"
+
+namespace penstock::dpdk {
+namespace {
+
+constexpr uint32_t kPatientPasses = 256;  // that found nothing, before a worker rests
+constexpr uint16_t kMostHeaderBytes = 256;
+
+}  // namespace
+
+Worker::Worker(const WorkerSetup& setup)
+    : setup_(setup), report_(setup.report->worker[setup.number]) {}
+
+// Member by member where it stands: a copy would be read in wider words than it was written in a
+// moment before, which the processor waits for.
+PS_INLINE void place_frame(ps_frame& frame, rte_mbuf* mbuf, uint32_t interface_index,
+                           uint32_t worker, uint32_t now_ticks) {
+  // Headers in one piece; of what has no room for that the walk says that it is truncated.
+  if (mbuf->nb_segs > 1 && mbuf->data_len < kMostHeaderBytes) rte_pktmbuf_linearize(mbuf);
+  frame.handle = mbuf;
+  frame.interface_index = interface_index;
+  frame.worker = worker;
+  frame.now_ticks = now_ticks;
+  ps_frame_moved(&frame);
+}
+
+void Worker::forward(rte_mbuf** burst, uint32_t count, uint32_t place, uint32_t now_ticks) {
+  const Exit& in = setup_.exits[place];
+  std::array<ps_frame, kMaxBurst> frames;
+  std::array<ps_ahead, kMaxBurst> ahead;
+  for (uint32_t i = 0; i < count; i++) rte_prefetch0(rte_pktmbuf_mtod(burst[i], void*));
+  for (uint32_t i = 0; i < count; i++) {
+    place_frame(frames[i], burst[i], in.interface_index, setup_.number, now_ticks);
+    ps_look_ahead(setup_.tables, &frames[i], &ahead[i]);
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    const ps_verdict verdict = ps_walk_ahead(setup_.tables, &frames[i], &ahead[i]);
+    switch (verdict.action) {
+      case PS_TRANSMIT: transmit(burst[i], verdict.interface_index); break;
+      case PS_DROP: rte_pktmbuf_free(burst[i]); break;
+      case PS_PASS: give(burst[i], in.kernel); break;
+    }
+  }
+}
+
+void Worker::transmit(rte_mbuf* frame, uint32_t interface_index) {
+  for (uint32_t place = 0; place < setup_.exits.size(); place++) {
+    if (setup_.exits[place].interface_index == interface_index) return gather(frame, place);
+  }
+  report_.unsent++;
+  rte_pktmbuf_free(frame);
+}
+
+void Worker::gather(rte_mbuf* frame, uint32_t place) {
+  const Exit& exit = setup_.exits[place];
+  if (exit.inbox) {
+    frame->port = static_cast<uint16_t>(place);
+    report_.handed_over++;
+    return give(frame, exit.inbox);
+  }
+  Gathered& gathered = gathered_[place];
+  gathered.frames[gathered.count++] = frame;
+  if (gathered.count == setup_.burst) flush(place);
+}
+
+void Worker::give(rte_mbuf* frame, rte_ring* ring) {
+  if (ring && rte_ring_mp_enqueue(ring, frame) == 0) return;
+  report_.lost_in_rings++;
+  rte_pktmbuf_free(frame);
+}
+
+void Worker::flush(uint32_t place) {
+  Gathered& gathered = gathered_[place];
+  const Exit& exit = setup_.exits[place];
+  const uint16_t sent = rte_eth_tx_burst(exit.port, exit.queue, gathered.frames.data(),
+                                         static_cast<uint16_t>(gathered.count));
+  for (uint32_t i = sent; i < gathered.count; i++) rte_pktmbuf_free(gathered.frames[i]);
+  report_.unsent += gathered.count - sent;
+  gathered.count = 0;
+}
+
+void Worker::flush() {
+  for (uint32_t place = 0; place < setup_.exits.size(); place++) {
+    if (gathered_[place].count) flush(place);
+  }
+}
+
+uint32_t Worker::take_handed_over() {
+  std::array<void*, kMaxBurst> frames;
+  const uint32_t count =
+      rte_ring_sc_dequeue_burst(setup_.inbox, frames.data(), setup_.burst, nullptr);
+  for (uint32_t i = 0; i < count; i++) {
+    auto* frame = static_cast<rte_mbuf*>(frames[i]);
+    gather(frame, frame->port);
+  }
+  return count;
+}
+
+// Every queue once. The frames that came in, and those that others handed over.
+uint32_t Worker::pass() {
+  const Pass pass(*setup_.report, report_);
+  const uint32_t now = now_ticks();
+  uint32_t packets = 0;
+  for (const ReceiveQueue& queue : setup_.queues) {
+    std::array<rte_mbuf*, kMaxBurst> burst;
+    const uint16_t count = rte_eth_rx_burst(queue.port, queue.queue, burst.data(),
+                                            static_cast<uint16_t>(setup_.burst));
+    if (count == 0) continue;
+    packets += count;
+    forward(burst.data(), count, queue.place, now);
+  }
+  report_.packets += packets;
+  packets += take_handed_over();
+  flush();
+  return packets;
+}
+
+void Worker::rest() {
+  if (++idle_passes_ < kPatientPasses || setup_.idle_sleep_us == 0) return rte_pause();
+  const timespec nap{0, static_cast<long>(setup_.idle_sleep_us) * 1000};
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, nullptr);
+}
+
+void Worker::run(const std::atomic<bool>& ending) {
+  go_online(*setup_.report, report_);
+  uint64_t began = rte_rdtsc();
+  while (!ending.load(std::memory_order_relaxed)) {
+    if (pass() == 0) {
+      report_.empty_polls++;
+      rest();
+      began = rte_rdtsc();
+      continue;
+    }
+    idle_passes_ = 0;
+    const uint64_t now = rte_rdtsc();
+    report_.passes++;
+    report_.busy_cycles += now - began;
+    began = now;
+  }
+  go_offline(report_);
+}
+
+}  // namespace penstock::dpdk
