@@ -17,6 +17,7 @@
 #include "controlplane/control/daemon.h"
 #include "controlplane/control/version.h"
 #include "controlplane/netlink/offload_reader.h"
+#include "dataplane/dpdk/dpdk_dataplane.h"
 
 namespace penstock {
 namespace {
@@ -81,6 +82,9 @@ void tell_offloads(const Config& config) {
 int check(const Options& options) {
   const auto config = read_config(options.file);
   if (!config) return complain(config.error().message);
+  if (config->dataplane.driver == "dpdk") {
+    if (const auto able = check_dpdk(); !able) return complain(able.error().message);
+  }
   tell_offloads(*config);
   size_t backends = 0;
   for (const auto& service : config->services) backends += service.backends.size();

@@ -14,12 +14,14 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
+#include <set>
 #include <vector>
 
 #include "controlplane/control/daemon.h"
 #include "controlplane/control/server.h"
 #include "controlplane/netlink/offload_reader.h"
 #include "controlplane/netlink/stacks.h"
+#include "dataplane/dpdk/dpdk_dataplane.h"
 #include "dataplane/xdp/xdp_dataplane.h"
 
 namespace penstock {
@@ -27,16 +29,17 @@ namespace {
 
 namespace asio = boost::asio;
 
-Result<void> check_privileges() {
+Result<void> check_privileges(const Config& config) {
   struct Need {
     int capability;
     const char* name;
     bool admin_will_do;  // the kernel takes CAP_SYS_ADMIN in its place
   };
-  constexpr std::array<Need, 4> kNeeded{{{CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
-                                         {CAP_NET_RAW, "CAP_NET_RAW", false},
-                                         {CAP_BPF, "CAP_BPF", true},
-                                         {CAP_PERFMON, "CAP_PERFMON", true}}};
+  std::vector<Need> needed{{CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
+                           {CAP_NET_RAW, "CAP_NET_RAW", false},
+                           {CAP_BPF, "CAP_BPF", true},
+                           {CAP_PERFMON, "CAP_PERFMON", true}};
+  if (config.dataplane.driver == "dpdk") needed.push_back({CAP_IPC_LOCK, "CAP_IPC_LOCK", false});
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
   syscall(SYS_capget, &header, data.data());
@@ -45,7 +48,7 @@ Result<void> check_privileges() {
     return (data[word].effective >> (capability % 32) & 1) != 0;
   };
   std::vector<std::string> missing;
-  for (const Need& need : kNeeded) {
+  for (const Need& need : needed) {
     if (has(need.capability) || (need.admin_will_do && has(CAP_SYS_ADMIN))) continue;
     missing.emplace_back(need.name);
   }
@@ -56,15 +59,53 @@ Result<void> check_privileges() {
                           fmt::join(missing, ", ")));
 }
 
+// A port for each device that the interfaces stand on.
+dpdk::ForwarderOptions forwarder_options(const DpdkConfig& config,
+                                         const std::vector<InterfaceStack>& stacks) {
+  dpdk::ForwarderOptions options;
+  options.segment = config.segment;
+  options.cpus = config.lcores;
+  if (options.cpus.empty()) {
+    options.cpus = {static_cast<uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)) - 1)};
+  }
+  std::set<std::string> seen;
+  for (const InterfaceStack& stack : stacks) {
+    if (!seen.insert(stack.device).second) continue;
+    dpdk::PortOptions port{stack.device, dpdk::kAfXdp};
+    for (const DpdkPortConfig& bound : config.ports) {
+      if (bound.interface == stack.device) port.device = bound.device;
+    }
+    options.ports.push_back(std::move(port));
+  }
+  options.hugepages = config.hugepages;
+  options.memory_mb = config.memory_mb;
+  options.burst = config.burst;
+  options.descriptors = config.descriptors;
+  options.idle_sleep_us = config.idle_sleep_us;
+  options.eal = config.eal;
+  return options;
+}
+
+// A machine forwards by one driver: what the other one left would go on beside it.
+Result<void> end_other_driver(const Config& config) {
+  if (config.dataplane.driver == "xdp") return remove_dpdk_dataplane(config.dpdk.segment);
+  if (auto able = check_dpdk(); !able) return able;
+  return remove_xdp_dataplane(config.dataplane.pin_path);
+}
+
 Result<std::unique_ptr<Dataplane>> open_dataplane(const Config& config) {
   const DataplaneConfig& dataplane = config.dataplane;
+  if (auto ended = end_other_driver(config); !ended) return tl::unexpected(ended.error());
   auto stacks = read_stacks(dataplane.interfaces);
   if (!stacks) return tl::unexpected(stacks.error());
-  return open_xdp_dataplane(
-      {std::move(*stacks),
-       dataplane.pin_path,
-       {dataplane.flow_table_entries, dataplane.max_services, dataplane.max_backends,
-        dataplane.affinity_tables, dataplane.affinity_entries, dataplane.access_nodes}});
+  const TableSizes sizes{dataplane.flow_table_entries, dataplane.max_services,
+                         dataplane.max_backends,       dataplane.affinity_tables,
+                         dataplane.affinity_entries,   dataplane.access_nodes};
+  if (dataplane.driver == "dpdk") {
+    auto forwarder = forwarder_options(config.dpdk, *stacks);
+    return open_dpdk_dataplane({std::move(*stacks), sizes, std::move(forwarder)});
+  }
+  return open_xdp_dataplane({std::move(*stacks), dataplane.pin_path, sizes});
 }
 
 void log_offloads(const std::string& interface) {
@@ -80,7 +121,7 @@ void log_start(const Daemon& daemon) {
     const std::string on_device =
         interface.device == interface.name ? "" : " on " + interface.device;
     if (interface.degraded.empty()) {
-      spdlog::info("{}: {} XDP{}{}", interface.name, interface.attach_mode, on_device,
+      spdlog::info("{}: {} {}{}{}", interface.name, status.driver, interface.attach_mode, on_device,
                    status.adopted ? ", tables taken over" : "");
     } else {
       spdlog::warn("{}: degraded: {}", interface.name, interface.degraded);
@@ -115,7 +156,7 @@ Result<void> run_daemon(const std::string& file) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   auto config = read_config(file);
   if (!config) return tl::unexpected(config.error());
-  if (auto privileged = check_privileges(); !privileged) return privileged;
+  if (auto privileged = check_privileges(*config); !privileged) return privileged;
 
   asio::io_context context(1);
   auto server = ControlServer::listen(context, config->control.socket);

@@ -112,6 +112,26 @@ std::string service_block(const json::object& service, bool colour) {
   return block + align(rows, "  ") + align(reason_rows(service), "  ");
 }
 
+// A line for each worker; nothing where no process of its own forwards.
+std::string forwarder_lines(const json::value& value) {
+  if (value.is_null()) return "";
+  const auto& forwarder = value.as_object();
+  std::string lines = fmt::format("penstock-dpdk: process {}, {} restarts\n",
+                                  number(forwarder, "pid"), number(forwarder, "restarts"));
+  for (const json::value& item : forwarder.at("workers").as_array()) {
+    const auto& worker = item.as_object();
+    const uint64_t passes = number(worker, "passes");
+    const uint64_t packets = number(worker, "packets");
+    lines += fmt::format(
+        "  processor {}: {} packets, {:.1f} a burst, {:.0f} cycles each; {} empty polls, {} lost\n",
+        number(worker, "cpu"), count(packets),
+        passes ? static_cast<double>(packets) / static_cast<double>(passes) : 0.0,
+        worker.at("cycles_per_packet").to_number<double>(), count(number(worker, "empty_polls")),
+        count(number(worker, "lost_in_rings") + number(worker, "unsent")));
+  }
+  return lines;
+}
+
 std::string headline(const json::object& status) {
   const auto& dataplane = status.at("dataplane").as_object();
   const auto& flows = dataplane.at("flows").as_object();
@@ -126,6 +146,7 @@ std::string headline(const json::object& status) {
                          text(interface, "attach_mode"),
                          device == text(interface, "name") ? "" : fmt::format(" on {}", device));
   }
+  lines += forwarder_lines(dataplane.at("forwarder"));
   return lines + fmt::format("flows: {} half-open, {} established, {} closing; room for {}\n",
                              count(number(flows, "half_open")), count(number(flows, "established")),
                              count(number(flows, "closing")),

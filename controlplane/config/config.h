@@ -124,6 +124,27 @@ struct DataplaneConfig {
   bool operator==(const DataplaneConfig&) const = default;
 };
 
+// Of a device that an interface stands on: which NIC a driver of user space has for it.
+struct DpdkPortConfig {
+  std::string interface;
+  std::string device;  // a PCI address
+  bool operator==(const DpdkPortConfig&) const = default;
+};
+
+// With driver = "dpdk": how penstock-dpdk runs.
+struct DpdkConfig {
+  std::vector<uint32_t> lcores;       // processors, a worker each; empty: the last one
+  std::vector<DpdkPortConfig> ports;  // of the others the kernel keeps the NIC: AF_XDP
+  bool hugepages = false;             // for frames, which have to be reserved; else ordinary memory
+  uint32_t memory_mb = 256;           // of frames
+  uint32_t burst = 32;                // frames that are walked together
+  uint32_t descriptors = 1024;        // of each queue of a NIC
+  uint32_t idle_sleep_us = 50;        // when there is nothing to do; 0: the worker goes on polling
+  std::string segment = "/dev/shm/penstock";  // the tables; on a hugetlbfs: large pages
+  std::vector<std::string> eal;               // more arguments for DPDK's environment
+  bool operator==(const DpdkConfig&) const = default;
+};
+
 struct ControlConfig {
   std::string socket = "/run/penstock/control.sock";
   std::string state_directory = "/var/lib/penstock";
@@ -139,6 +160,7 @@ struct ApplianceConfig {
 struct Config {
   ApplianceConfig appliance;
   DataplaneConfig dataplane;
+  DpdkConfig dpdk;
   ControlConfig control;
   std::vector<ServiceConfig> services;
   bool operator==(const Config&) const = default;

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "controlplane/config/clients.h"
+#include "controlplane/config/dpdk.h"
 #include "controlplane/config/text_file.h"
 #include "controlplane/config/toml_reader.h"
 #include "controlplane/config/validate.h"
@@ -52,13 +53,6 @@ void read_flow_timeouts(const toml::table& table, const std::string& file, FlowT
   reader.finish();
 }
 
-void read_driver(TomlReader& reader, std::string& driver) {
-  reader.choice<std::string>("driver", driver, {{"xdp", "xdp"}, {"dpdk", "dpdk"}});
-  if (driver == "dpdk") {
-    reader.fault("driver", "found \"dpdk\", which this version does not have yet: use \"xdp\"");
-  }
-}
-
 void read_dataplane(const toml::table& table, const std::string& file, DataplaneConfig& dataplane,
                     ConfigPlaces& places, Findings& findings) {
   TomlReader reader(table, file, "dataplane", findings);
@@ -67,7 +61,7 @@ void read_dataplane(const toml::table& table, const std::string& file, Dataplane
   places.snat_addresses = reader.place("snat_addresses");
   places.snat_ports = reader.place("snat_ports");
   places.tunnel_sources = reader.place("tunnel_sources");
-  read_driver(reader, dataplane.driver);
+  reader.choice<std::string>("driver", dataplane.driver, {{"xdp", "xdp"}, {"dpdk", "dpdk"}});
   dataplane.interfaces = reader.texts("interfaces");
   reader.parsed_each("snat_addresses", dataplane.snat_addresses,
                      "an address such as \"192.0.2.1\"");
@@ -229,11 +223,15 @@ void read_document(const toml::table& document, const ConfigSource& source, bool
     if (const auto* table = reader.table("dataplane")) {
       read_dataplane(*table, source.file, config.dataplane, places, findings);
     }
+    if (const auto* table = reader.table("dpdk")) {
+      places.dpdk = TomlReader(*table, source.file, "dpdk", findings).place();
+      read_dpdk(*table, source.file, config.dpdk, findings);
+    }
     if (const auto* table = reader.table("control")) {
       read_control(*table, source.file, config.control, findings);
     }
   } else {
-    for (const char* key : {"appliance", "dataplane", "control"}) {
+    for (const char* key : {"appliance", "dataplane", "dpdk", "control"}) {
       if (reader.table(key))
         reader.fault(key, "belongs in the main file: a fragment holds [[service]]");
     }

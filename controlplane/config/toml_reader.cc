@@ -173,6 +173,25 @@ std::vector<std::string> TomlReader::texts(const char* key) {
   return list;
 }
 
+std::vector<uint32_t> TomlReader::integers(const char* key, int64_t least, int64_t most) {
+  std::vector<uint32_t> list;
+  const toml::node* node = find(key);
+  if (!node) return list;
+  const auto is_good = [&](const toml::node& element) {
+    const auto* number = element.as_integer();
+    return number && number->get() >= least && number->get() <= most;
+  };
+  const auto* array = node->as_array();
+  if (!array || !std::all_of(array->begin(), array->end(), is_good)) {
+    wrong(key, *node, fmt::format("an array of whole numbers from {} to {}", least, most));
+    return list;
+  }
+  for (const toml::node& element : *array) {
+    list.push_back(static_cast<uint32_t>(element.as_integer()->get()));
+  }
+  return list;
+}
+
 const toml::table* TomlReader::table(const char* key) {
   const toml::node* node = find(key);
   if (node && !node->is_table()) wrong(key, *node, fmt::format("a table [{}]", full_key(key)));

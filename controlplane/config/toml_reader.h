@@ -78,6 +78,7 @@ class TomlReader {
     }
   }
   std::vector<std::string> texts(const char* key);
+  std::vector<uint32_t> integers(const char* key, int64_t least, int64_t most);
   // Texts that Value::parse accepts each; `expected` as above.
   template <typename Value>
   void parsed_each(const char* key, std::vector<Value>& values, const char* expected) {

@@ -59,6 +59,25 @@ void check_interfaces(const Config& config, const ConfigPlaces& places, Findings
   }
 }
 
+// A port stands for a device that one of the interfaces is, or is a VLAN of.
+void check_dpdk_ports(const Config& config, const ConfigPlaces& places, Findings& findings) {
+  std::set<std::string> seen;
+  for (const DpdkPortConfig& port : config.dpdk.ports) {
+    const auto& names = config.dataplane.interfaces;
+    const bool is_known = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      return name == port.interface || name.rfind(port.interface + ".", 0) == 0;
+    });
+    if (!is_known) {
+      findings.add(places.dpdk, fmt::format("ports: {} is none of dataplane.interfaces",
+                                            in_quotes(port.interface)));
+    }
+    if (!seen.insert(port.interface).second || !seen.insert(port.device).second) {
+      findings.add(places.dpdk, fmt::format("ports: {} = {} names one twice",
+                                            in_quotes(port.interface), in_quotes(port.device)));
+    }
+  }
+}
+
 void check_snat_addresses(const Config& config, const ConfigPlaces& places, Findings& findings) {
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
     const auto count = std::count_if(
@@ -270,6 +289,7 @@ std::string check_backend_address(const Config& config, const ServiceConfig& ser
 
 void validate(const Config& config, const ConfigPlaces& places, Findings& findings) {
   check_interfaces(config, places, findings);
+  check_dpdk_ports(config, places, findings);
   check_snat_addresses(config, places, findings);
   check_tunnel_sources(config, places, findings);
   check_distinct_services(config, places, findings);

@@ -30,6 +30,7 @@ struct ConfigPlaces {
   Place snat_addresses;
   Place snat_ports;
   Place tunnel_sources;
+  Place dpdk;
   std::vector<ServicePlaces> services;
 };
 

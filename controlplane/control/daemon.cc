@@ -13,6 +13,7 @@
 #include "controlplane/control/fixed_settings.h"
 #include "controlplane/control/state_files.h"
 #include "controlplane/netlink/reserved_ports.h"
+#include "dataplane/dpdk/dpdk_dataplane.h"
 #include "dataplane/xdp/xdp_dataplane.h"
 
 namespace penstock {
@@ -23,6 +24,8 @@ namespace fs = std::filesystem;
 // What lingers is looked after this often (a pass over the flow table each time), and a plan that
 // failed is tried again.
 constexpr std::chrono::seconds kAgainInterval{10};
+// How long a forwarder that died may go unnoticed.
+constexpr std::chrono::milliseconds kLookInterval{100};
 // On top of the longest probe: its start is spread over 100 ms, and neighbours take a moment to
 // answer.
 constexpr milliseconds kSettleMargin{300};
@@ -101,7 +104,11 @@ Result<void> first_failure(std::initializer_list<Result<void>> results) {
 }  // namespace
 
 Daemon::Daemon(boost::asio::io_context& context, Wanted wanted)
-    : context_(context), wanted_(std::move(wanted)), settle_(context), again_(context) {}
+    : context_(context),
+      wanted_(std::move(wanted)),
+      settle_(context),
+      again_(context),
+      look_(context) {}
 
 Result<std::unique_ptr<Daemon>> Daemon::start(boost::asio::io_context& context, std::string file,
                                               Config config, const OpenDataplane& open) {
@@ -160,7 +167,15 @@ Result<void> Daemon::open_watchers() {
     plan_later();
   }));
   plan_later();
+  look_after_dataplane();
   return {};
+}
+
+void Daemon::look_after_dataplane() {
+  if (stopped_) return;
+  if (auto well = dataplane_->look_after(); !well) spdlog::error("{}", well.error().message);
+  look_.expires_after(kLookInterval);
+  look_.async_wait(while_alive(alive_, [this] { look_after_dataplane(); }));
 }
 
 void Daemon::follow(const Config& config) {
@@ -384,7 +399,10 @@ Result<Config> read_config(const std::string& file) {
 }
 
 Result<void> clean_up(const Config& config) {
-  if (auto removed = remove_xdp_dataplane(config.dataplane.pin_path); !removed) return removed;
+  auto removed = config.dataplane.driver == "dpdk"
+                     ? remove_dpdk_dataplane(config.dpdk.segment)
+                     : remove_xdp_dataplane(config.dataplane.pin_path);
+  if (!removed) return removed;
   std::error_code ignored;  // nobody listens there: the dataplane was nobody's
   if (fs::is_socket(config.control.socket, ignored)) fs::remove(config.control.socket, ignored);
   const PortRange ports = config.dataplane.snat_ports;

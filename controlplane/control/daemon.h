@@ -93,6 +93,7 @@ class Daemon {
   DrainTimes drain_deadlines(const Config& config) const;
   void watch_lingering();
   void plan_again_soon();
+  void look_after_dataplane();
 
   boost::asio::io_context& context_;
   Wanted wanted_;
@@ -115,6 +116,7 @@ class Daemon {
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // see while_alive
   boost::asio::steady_timer settle_;
   boost::asio::steady_timer again_;
+  boost::asio::steady_timer look_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 

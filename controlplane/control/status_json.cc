@@ -173,6 +173,26 @@ json::object interface_json(const Readings& readings, const InterfaceStatus& int
           {"offload_problems", std::move(problems)}};
 }
 
+json::value forwarder_json(const std::optional<ForwarderStatus>& forwarder) {
+  if (!forwarder) return nullptr;
+  json::array workers;
+  for (const WorkerStatus& worker : forwarder->workers) {
+    workers.push_back({{"cpu", worker.cpu},
+                       {"packets", worker.packets},
+                       {"passes", worker.passes},
+                       {"empty_polls", worker.empty_polls},
+                       {"cycles_per_packet", worker.cycles_per_packet},
+                       {"ns_per_packet", worker.ns_per_packet},
+                       {"handed_over", worker.handed_over},
+                       {"lost_in_rings", worker.lost_in_rings},
+                       {"unsent", worker.unsent}});
+  }
+  return json::object{{"pid", forwarder->pid},
+                      {"restarts", forwarder->restarts},
+                      {"lost_to_kernel", forwarder->lost_to_kernel},
+                      {"workers", std::move(workers)}};
+}
+
 json::object dataplane_json(const Readings& readings) {
   const DataplaneStatus& status = readings.dataplane;
   json::array interfaces;
@@ -183,6 +203,7 @@ json::object dataplane_json(const Readings& readings) {
   return {{"driver", status.driver},
           {"adopted", status.adopted},
           {"interfaces", std::move(interfaces)},
+          {"forwarder", forwarder_json(status.forwarder)},
           {"flow_table_capacity", readings.flows.capacity},
           {"flows", flows_json(all_flows(readings.flows))},
           {"affinity_entries", readings.affinity.entries},

@@ -22,6 +22,7 @@ json::object status() {
       "driver": "xdp", "interfaces": [
         {"name": "eth0", "device": "eth0", "attach_mode": "generic", "degraded": "no"},
         {"name": "eth1.100", "device": "eth1", "attach_mode": "native", "degraded": ""}],
+      "forwarder": null,
       "flow_table_capacity": 2097152,
       "flows": {"half_open": 1, "established": 12345, "closing": 2},
       "dropped": [{"reason": "malformed", "text": "header cut off", "count": 3}],
@@ -80,6 +81,22 @@ of no service:
 
 TEST(StatusTable, TellsPeopleWhatMatters) {
   EXPECT_EQ(status_table(status(), false), kTable);
+}
+
+TEST(StatusTable, TellsWhatAForwarderAndItsWorkersDo) {
+  json::object said = status();
+  json::object& dataplane = said["dataplane"].as_object();
+  dataplane["driver"] = "dpdk";
+  dataplane["forwarder"] = json::parse(R"json({
+    "pid": 4711, "restarts": 2, "lost_to_kernel": 0, "workers": [
+      {"cpu": 3, "packets": 555300, "passes": 123400, "empty_polls": 6500000,
+       "cycles_per_packet": 61.7, "ns_per_packet": 24.1, "handed_over": 1, "lost_in_rings": 2,
+       "unsent": 5}]})json");
+  const std::string table = status_table(said, false);
+  EXPECT_THAT(table, HasSubstr("eth0: dpdk generic\n"));
+  EXPECT_THAT(table, HasSubstr("penstock-dpdk: process 4711, 2 restarts\n"
+                               "  processor 3: 555.3 k packets, 4.5 a burst, 62 cycles each; 6.5 M "
+                               "empty polls, 7 lost\n"));
 }
 
 TEST(StatusTable, FitsATerminalOfAHundredColumns) {

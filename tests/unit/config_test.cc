@@ -312,10 +312,6 @@ TEST(Config, RefusesWordsThatAreNoChoice) {
   EXPECT_THAT(fault_in_service("all_down = \"drop\"\n"), HasSubstr("\"reject\" or \"last_known\""));
 }
 
-TEST(Config, SaysWhatFollowsInALaterVersion) {
-  EXPECT_THAT(fault_in_dataplane("driver = \"dpdk\"\n"), HasSubstr("this version does not have"));
-}
-
 TEST(Config, LetsABackendOfModeDnatHaveAnotherPortButNotAnotherFamily) {
   const std::string dnat = kDataplane + kService + "mode = \"dnat\"\n[[service.backend]]\n";
   const Config config = good(dnat + "address = \"10.0.0.1:3000\"\n");
