@@ -6,6 +6,7 @@ prints what it saw. tests/lab/README.md has the walk through it.
 """
 
 import argparse
+import os
 import signal
 import sys
 
@@ -20,6 +21,8 @@ def parse():
     up = verbs.add_parser("up", help="bring the world up and leave it up")
     up.add_argument("--mode", choices=world.WORLDS, default="nat",
                     help="how packets reach the instances: nat (default), dsr or tunnel")
+    up.add_argument("--driver", choices=("xdp", "dpdk"), default=world.DRIVER,
+                    help="what forwards: the kernel's XDP (default) or penstock-dpdk")
     up.add_argument("--no-servers", action="store_true", help="bring your own instances")
     verbs.add_parser("down", help="remove everything, after a crash too")
     verbs.add_parser("status", help="what is up, and what the appliance says")
@@ -36,6 +39,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
     match options.verb:
+        case "up" if options.driver != world.DRIVER:
+            os.environ[world.DRIVER_VARIABLE] = options.driver
+            os.execv(sys.executable, [sys.executable, "-B", *sys.argv])
         case "up":
             return commands.up(options.mode, with_servers=not options.no_servers)
         case "down":

@@ -80,12 +80,13 @@ def gtest_suites(*suites, directory=BUILD, environment=None):
     return stage
 
 
-def pytest_suite(folder, *options):
+def pytest_suite(folder, *options, name=None, environment=None):
     def stage(log):
-        report = REPORTS / f"{folder}.xml"
+        report = REPORTS / f"{name or folder}.xml"
         command = [PYTHON, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
                    f"tests/{folder}", *options]
-        return run_reporting(f"tests/{folder}", command, f"--junitxml={report}", report, log)
+        return run_reporting(f"tests/{folder}", command, f"--junitxml={report}", report, log,
+                             environment)
     return stage
 
 
@@ -148,7 +149,8 @@ STAGES = (
     Stage("format", "clang-format", format_check),
     Stage("style", "tests/tidy: lengths, include direction, headers", pytest_suite("tidy")),
     Stage("unit", "unit tests", gtest_suites("unit")),
-    Stage("golden", "golden packets: the core in process, the BPF program", gtest_suites("golden")),
+    Stage("golden", "golden packets: the core in process, the BPF program, the DPDK worker",
+          gtest_suites("golden")),
     Stage("model", "random packets: the core, the BPF program and the reference model", model()),
     Stage("asan-build", "build everything with address and UB sanitizers", asan_build),
     Stage("asan", "the unit and golden tests with them",
@@ -161,6 +163,9 @@ STAGES = (
     Stage("fuzz", "the packet walk and the configuration, 30 s each", fuzz.stage, quick=False,
           after="fuzz-build"),
     Stage("lab", "the daemon in the lab", pytest_suite("lab"), quick=False),
+    Stage("lab-dpdk", "the same with penstock-dpdk",
+          pytest_suite("lab", name="lab-dpdk", environment={"PENSTOCK_LAB_DRIVER": "dpdk"}),
+          quick=False),
     Stage("vm", "Debian 12's stock kernel under emulation", pytest_suite("vm"), quick=False),
     Stage("clang-tidy", "clang-tidy, one test a source", tidy.stage, quick=False,
           after="fuzz-build"),

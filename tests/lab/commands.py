@@ -75,7 +75,7 @@ def prepare():
 def describe_world():
     modes = ", ".join(f"{interface['name']} {interface['attach_mode']}"
                       for interface in appliance.status()["dataplane"]["interfaces"])
-    return f"nodes {' '.join(netns.existing())}; XDP on {modes}"
+    return f"nodes {' '.join(netns.existing())}; {world.DRIVER} on {modes}"
 
 
 def status():

@@ -59,21 +59,39 @@ def create(nodes):
     for name in world.NODE_NAMES:
         run(name, "sysctl", "-q", "-w", *SYSCTLS)
     plugged = [(node, card) for node in nodes for card in node.cards]
+    veths = [(node, card) for node, card in plugged if not world.has_nic(node, card)]
     # Made in there: older kernels refuse a name that the namespace they are asked from has, too.
     batch(*(f"link add {node.port(card)} mtu {mtu_of(nodes)} type veth peer name {card} "
             f"mtu {mtu_of(nodes)} address {node.mac_of(card)} netns {node.namespace}"
-            for node, card in plugged), namespace=world.namespace_of(world.BRIDGE))
+            for node, card in veths), namespace=world.namespace_of(world.BRIDGE))
     for node, card in plugged:
+        if world.has_nic(node, card):
+            plug_nic(node, card)
+        steer(node, card)
+    for node, card in veths:
         # A frame that XDP sends on has to carry its checksum: no NIC fills it in later. One that
         # comes to XDP has to carry its VLAN tags.
         for place, device in ((node.name, card), (world.BRIDGE, node.port(card))):
             run(place, "ethtool", "-K", device, "tx", "off", "txvlan", "off",
                 "tx-vlan-stag-hw-insert", "off")
-        steer(node, card)
     configure_bridges(plugged, mtu_of(nodes))
     connect_far_client()
     for node in nodes:
         configure_node(node)
+
+
+def plug_nic(node, card):
+    batch(f"link set {world.NIC_PEER} name {node.port(card)} netns "
+          f"{world.namespace_of(world.BRIDGE)}")
+    batch(f"tuntap add dev {card} mode tap multi_queue",
+          f"link set {card} address {node.mac_of(card)}", namespace=node.namespace)
+
+
+def unplug_nic():
+    """Its namespace would leave it under the port's name. A world that is half up has none."""
+    if world.NIC:
+        run(world.BRIDGE, "ip", "link", "set", "appliance", "name", world.NIC_PEER,
+            "netns", os.getpid(), check=False)
 
 
 def steer(node, card):
@@ -100,7 +118,8 @@ def configure_bridges(plugged, mtu):
             for node, card in plugged),
           # A veth end takes what XDP transmits at its peer only with an XDP program of its own.
           *(f"link set dev {node.port(card)} xdpdrv obj {world.PASS_PROGRAM} sec xdp"
-            for node, card in plugged if node.name == "appliance"),
+            for node, card in plugged
+            if node.name == "appliance" and not world.has_nic(node, card)),
           *(f"link set {bridge} up" for bridge in bridges),
           namespace=world.namespace_of(world.BRIDGE))
 
@@ -161,6 +180,8 @@ def destroy():
     """Ends every process in the nodes and removes them. What is not there is no failure."""
     names = existing()
     end_processes(names)
+    if world.BRIDGE in names:
+        unplug_nic()
     for name in names:
         checked(["ip", "netns", "del", world.namespace_of(name)])
 

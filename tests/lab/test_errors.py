@@ -12,6 +12,7 @@ pytestmark = pytest.mark.usefixtures("lab")
 OWN_PATHS = (
     (str(world.SOCKET), str(world.RUN / "second.sock")),
     (str(world.PIN_PATH), str(world.BPFFS / "second")),
+    (str(world.SEGMENT), str(world.RUN / "second-segment")),
     (str(world.STATE), str(world.RUN / "second-state")),
 )
 
@@ -79,7 +80,7 @@ def test_a_port_range_that_overlaps_the_kernels_is_refused_with_a_way_out(varian
     (('name = "web6"', 'name = "web"'), ["web"]),
     (('"10.0.0.1:3000"', '"[2001:db8:10::1]:3999"'), ["IPv6"]),
     (("port = 7\n", "port = 70000\n"), ["70000", "65535"]),
-    (('driver = "xdp"', 'driver = "xdp'), ["while parsing string"]),
+    ((f'driver = "{world.DRIVER}"', f'driver = "{world.DRIVER}'), ["while parsing string"]),
 ], ids=["unknown key", "duplicate service", "family mismatch", "number out of range", "not TOML"])
 def test_apply_of_an_invalid_file_changes_nothing(variant, replacement, words):
     path = variant(replacement)

@@ -7,6 +7,7 @@ tests/vm runs this file on Debian's own.
 """
 
 import hashlib
+import os
 import re
 import subprocess
 
@@ -90,6 +91,7 @@ def sent_by_xdp():
             for what in ("tx", "redirect", "tx_errors", "drops")}
 
 
+@pytest.mark.skipif(world.DRIVER != "xdp", reason="frames leave by a process's sockets")
 def test_frames_leave_by_the_drivers_own_xdp(layout, mode):
     """One arm by XDP_TX, two by redirects; nothing is lost."""
     before = sent_by_xdp()
@@ -101,16 +103,32 @@ def test_frames_leave_by_the_drivers_own_xdp(layout, mode):
     assert moved[other] == moved["tx_errors"] == moved["drops"] == 0, (mode, moved)
 
 
+@pytest.mark.skipif(world.DRIVER != "dpdk", reason="the kernel forwards: no workers")
+def test_two_workers_serve_a_flow_and_hand_over_what_the_other_one_sends(layout, mode):
+    """Each has an interface's queues: what comes in at the one and leaves by the other goes by a
+    ring. In mode nat the two directions of a flow are two workers'."""
+    if len(layout.interfaces) < 2 or os.cpu_count() < 2:
+        pytest.skip("needs two interfaces and two processors")
+    before = appliance.status()["dataplane"]["forwarder"]["workers"]
+    assert clients.errors(clients.send("http", SOME, requests=2)) == []
+    after = appliance.status()["dataplane"]["forwarder"]["workers"]
+    handed_over = [b["handed_over"] - a["handed_over"] for a, b in zip(before, after)]
+    assert handed_over[0] > len(SOME) * 4, (mode, handed_over)
+    assert (handed_over[1] > len(SOME) * 4) == (mode == "nat"), (mode, handed_over)
+    assert sum(worker["lost_in_rings"] for worker in after) == 0
+
+
 def test_status_tells_each_interface_and_what_it_stands_on(layout):
     said = appliance.status()
     told = [(each["name"], each["device"], each["attach_mode"], each["degraded"])
             for each in said["dataplane"]["interfaces"]]
-    assert told == [(name, name.split(".")[0], "native", "") for name in layout.interfaces]
+    assert told == [(name, name.split(".")[0], world.ATTACH_MODE, "")
+                    for name in layout.interfaces]
     assert said["warnings"] == []
     lines = appliance.penstock("status").stdout.splitlines()
     for name in layout.interfaces:
         on_card = f" on {name.split('.')[0]}" if "." in name else ""
-        assert f"{name}: xdp native{on_card}" in lines
+        assert f"{name}: {world.DRIVER} {world.ATTACH_MODE}{on_card}" in lines
 
 
 def test_tags_that_do_not_reach_xdp_are_told_of(layout):

@@ -9,10 +9,11 @@ first answer, and at the end what they saw, as a line of JSON.
     traffic.py hold   --seconds S CLIENT...    requests on one connection as long as S
     traffic.py fetch  --rate BYTES CLIENT...   each client downloads /big once, that fast, in S
 
-watch and hold wait --patience S for each answer. A client is the source address; its family selects the VIP. An answer is the name of the instance
-that gave it, or a text that starts with "error". http, udp and large print {client: [answer, ...]},
-watch and hold {client: [[start, end, answer], ...]} with times of CLOCK_MONOTONIC, fetch
-{client: {"instance": name, "bytes": n, "sha256": hex} or {"error": text}}.
+A client is the source address; its family selects the VIP. An answer is the name of the instance
+that gave it, or a text that starts with "error"; watch and hold wait --patience S for each. http,
+udp and large print {client: [answer, ...]}, watch and hold {client: [[start, end, answer], ...]}
+with times of CLOCK_MONOTONIC, fetch {client: {"instance": name, "bytes": n, "sha256": hex} or
+{"error": text}}.
 """
 
 import argparse

@@ -10,20 +10,53 @@ path. Nothing here acts.
 """
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 PENSTOCK = BUILD / "controlplane" / "penstock"
+PENSTOCK_DPDK = BUILD / "dataplane" / "penstock-dpdk"
 PASS_PROGRAM = BUILD / "tests" / "lab" / "pass.bpf.o"
-CONFIG = ROOT / "configs" / "lab.toml"
-DNAT_CONFIG = ROOT / "configs" / "lab-dnat.toml"
-DSR_CONFIG = ROOT / "configs" / "lab-dsr.toml"
-TUNNEL_CONFIG = ROOT / "configs" / "lab-tunnel.toml"
 
 # All that the lab makes outside its namespaces is below RUN, which configs/lab*.toml name too.
 RUN = Path("/run/penstock-lab")
+SEGMENT = RUN / "segment"
+
+# Which driver the appliance forwards by: everything else of the lab is the same.
+DRIVER_VARIABLE = "PENSTOCK_LAB_DRIVER"
+DRIVER = os.environ.get(DRIVER_VARIABLE, "xdp")
+# The PCI address of a real NIC that vfio-pci has: then it is the appliance's, whose eth0 is a TAP.
+# The cable's other end is an interface of the kernel's, which becomes the bridge's port.
+NIC = os.environ.get("PENSTOCK_LAB_NIC")
+NIC_PEER = os.environ.get("PENSTOCK_LAB_NIC_PEER")
+
+
+def config_for(driver, name):
+    """A configuration of the repository's with another driver, which is all that differs; with a
+    NIC, that too."""
+    path = ROOT / "configs" / name
+    if driver == "xdp":
+        return path
+    text = path.read_text(encoding="utf-8").replace('driver = "xdp"', f'driver = "{driver}"')
+    if NIC:
+        port = f'ports = [ {{ interface = "eth0", device = "{NIC}" }} ]'
+        text = text.replace("hugepages = false", f"{port}\nhugepages = true")
+    changed = BUILD / "lab" / driver / name
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed.write_text(text, encoding="utf-8")
+    return changed
+
+
+# What the appliance's interfaces are driven by, in the words of `status`.
+ATTACH_MODE = {"xdp": "native", "dpdk": "net_af_xdp, 1 queue"}[DRIVER]
+
+CONFIG = config_for(DRIVER, "lab.toml")
+DNAT_CONFIG = config_for(DRIVER, "lab-dnat.toml")
+DSR_CONFIG = config_for(DRIVER, "lab-dsr.toml")
+TUNNEL_CONFIG = config_for(DRIVER, "lab-tunnel.toml")
+
 BPFFS = RUN / "bpf"
 PIN_PATH = BPFFS / "penstock"
 SOCKET = RUN / "control.sock"
@@ -36,6 +69,11 @@ CLIENTS = {
     4: [f"198.18.0.{i}" for i in range(1, 201)],
     6: [f"2001:db8:18::{i:x}" for i in range(1, 201)],
 }
+
+
+def has_nic(node, card):
+    """Whether it is the appliance's NIC, not a veth."""
+    return bool(NIC) and (node.name, card) == ("appliance", "eth0")
 
 
 def namespace_of(node_name):
@@ -163,13 +201,14 @@ class World:
 
     def config_text(self):
         """The configuration file of this world: with more than one interface it has to be said
-        which addresses backends have a way back to."""
+        which addresses backends have a way back to. With driver "dpdk" it has two workers."""
         text = self.config.read_text(encoding="utf-8")
         if self.interfaces == ("eth0",):
             return text
         lines = f"interfaces = {json.dumps(self.interfaces)}\n"
         lines += f"snat_addresses = {json.dumps(list(APPLIANCE.values()))}\n"
-        return text.replace('interfaces = ["eth0"]\n', lines)
+        two_workers = f"[dpdk]\nlcores = {json.dumps(sorted({0, os.cpu_count() - 1}))}\n"
+        return text.replace('interfaces = ["eth0"]\n', lines).replace("[dpdk]\n", two_workers)
 
 
 WORLDS = {w.mode: w for w in (

@@ -12,6 +12,7 @@ VALUES = r'"dataplane/[^/"]+"'  # the interface and its value types
 STANDARD = r"<[^>]+>"
 LIBBPF = r"<bpf/[^>]+>"
 DPDK = r"<rte_[^>]+>"
+NOTHING = r"(?!)"
 
 
 def strangers(folder, *allowed):
@@ -44,8 +45,10 @@ def test_the_tables_use_the_core_only():
 
 
 def test_a_driver_knows_neither_the_other_driver_nor_the_control_plane():
-    found = [line for driver in ("xdp", "dpdk")
-             for line in strangers(f"dataplane/{driver}", f'"dataplane/{driver}/[^"]+"', CORE,
+    """AF_XDP is the kernel's part of DPDK's."""
+    found = [line for driver, more in (("xdp", NOTHING), ("af_xdp", NOTHING),
+                                       ("dpdk", r'"dataplane/af_xdp/[^"]+"'))
+             for line in strangers(f"dataplane/{driver}", f'"dataplane/{driver}/[^"]+"', more, CORE,
                                    TABLES, VALUES, STANDARD, r'"[a-z_]+\.skel\.h"')]
     assert not found, "\n".join(found)
 
@@ -54,12 +57,13 @@ def test_the_control_plane_sees_the_dataplane_by_its_interface():
     """But for what a verb of the command line starts, and the hash that both sides use."""
     found = strangers("controlplane", '"controlplane/[^"]+"', VALUES, STANDARD,
                       r'"dataplane/core/(types|reasons|siphash)\.h"',
-                      r'"dataplane/xdp/(xdp_dataplane|decapsulator)\.h"')
+                      r'"dataplane/xdp/(xdp_dataplane|decapsulator)\.h"',
+                      r'"dataplane/dpdk/dpdk_dataplane\.h"')
     assert not found, "\n".join(found)
 
 
-def test_libbpf_is_known_to_the_xdp_driver_only():
-    found = users(LIBBPF, "bpf", "dataplane/xdp", "tests")
+def test_libbpf_is_known_to_xdp_and_af_xdp_only():
+    found = users(LIBBPF, "bpf", "dataplane/xdp", "dataplane/af_xdp", "tests")
     assert not found, "\n".join(found)
 
 
