@@ -9,11 +9,14 @@ from pathlib import Path
 METAPACKAGE = "linux-image-cloud-amd64"
 CACHE = Path.home() / ".cache" / "penstock"
 
-# What the guest loads, in this order.
+# What every guest loads, in this order.
 MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
            "virtio_blk", "failover", "net_failover", "virtio_net",
            "veth", "llc", "stp", "bridge", "garp", "mrp", "8021q", "sch_netem",
            "tunnel4", "tunnel6", "ip_tunnel", "ipip", "sit", "ip6_tunnel")
+# What else is there to modprobe.
+AT_HAND = ("tun", "irqbypass", "vfio", "vfio_virqfd", "vfio_iommu_type1", "vfio-pci-core",
+           "vfio-pci")
 
 
 class KernelUnavailable(Exception):
@@ -23,7 +26,8 @@ class KernelUnavailable(Exception):
 @dataclass(frozen=True)
 class Kernel:
     image: Path
-    modules: list  # paths, in the order to load them
+    release: str
+    modules: list  # paths
 
 
 def fetch():
@@ -32,7 +36,9 @@ def fetch():
     if not unpacked.exists():
         download(unpacked)
     found = {path.stem: path for path in unpacked.glob("lib/modules/**/*.ko")}
-    return Kernel(next(unpacked.glob("boot/vmlinuz-*")), [found[name] for name in MODULES])
+    image = next(unpacked.glob("boot/vmlinuz-*"))
+    return Kernel(image, image.name.removeprefix("vmlinuz-"),
+                  [found[name] for name in MODULES + AT_HAND])
 
 
 def package_name():

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots a machine whose only disk comes back with what its init wrote to /report.
 
-Its root file system is an initramfs (root.py). The one network card is plugged into a hub of its
+Its root file system is an initramfs (root.py). Its network cards are plugged into a hub of their
 own, so nothing reaches the host.
 """
 
 import subprocess
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from vm import root
@@ -14,13 +15,39 @@ from vm import root
 DISK_BYTES = 16 << 20
 BOOT_LIMIT_S = 800
 
-# The timer of an emulator on a busy machine fails the kernel's test of it: no_timer_check.
 # Native XDP wants no offload that merges frames. A hub has one queue.
-CARD = ("virtio-net-pci,netdev=wire,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,"
-        "guest_csum=off,romfile=")
+CARD = "virtio-net-pci,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,guest_csum=off"
 
 
-def boot(kernel, tree, directory):
+@dataclass(frozen=True)
+class Hardware:
+    """What a machine is made of, beside its disk."""
+    cards: tuple  # as -device has them; eth0, eth1, ... in there
+    board: tuple = ()
+    kernel_line: str = ""
+    memory_mb: int = 1024
+
+    def arguments(self):
+        """Those of qemu. The IOMMU has to come before what is behind it."""
+        yield from ("-m", str(self.memory_mb), *self.board)
+        for number, card in enumerate(self.cards):
+            yield from ("-netdev", f"hubport,id=wire{number},hubid=0",
+                        "-device", f"{card},netdev=wire{number},romfile=")
+
+
+ONE_CARD = Hardware(cards=(CARD,))
+
+# For a driver in user space: eth0 is behind an IOMMU, eth1 the other end of its cable.
+BEHIND_IOMMU = Hardware(
+    cards=(f"{CARD},mac=02:00:00:00:00:fe,disable-legacy=on,iommu_platform=on,ats=on",
+           f"{CARD},mac=02:00:00:00:01:fe"),
+    board=("-machine", "q35,kernel-irqchip=split",
+           "-device", "intel-iommu,intremap=on,caching-mode=on"),
+    kernel_line="intel_iommu=on iommu=pt",
+    memory_mb=2048)
+
+
+def boot(kernel, tree, directory, hardware=ONE_CARD):
     """Runs the init of a root file system to its end; the report's files by name."""
     initramfs = directory / "initramfs"
     root.pack(tree, initramfs)
@@ -31,11 +58,11 @@ def boot(kernel, tree, directory):
     with open(console, "wb") as out:
         subprocess.run(
             ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
-             "-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
+             "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
              "-kernel", kernel.image, "-initrd", initramfs,
-             "-append", "console=ttyS0 quiet panic=-1 no_timer_check",
-             "-drive", f"file={disk},format=raw,if=virtio",
-             "-netdev", "hubport,id=wire,hubid=0", "-device", CARD],
+             # The timer of an emulator on a busy machine fails the kernel's test of it.
+             "-append", f"console=ttyS0 quiet panic=-1 no_timer_check {hardware.kernel_line}",
+             "-drive", f"file={disk},format=raw,if=virtio", *hardware.arguments()],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=BOOT_LIMIT_S, check=True)
     return read_report(disk, console)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest's root file system: an initramfs out of parts of this machine's.
 
-busybox and the kernel modules; the programs under test, stripped; the files of Debian packages
-that are installed here; and of this repository what the lab is made of, below /penstock. Every
-program brings the libraries that it names.
+busybox and the kernel modules; what the guest is for, as /job; the programs under test, stripped;
+the files of Debian packages that are installed here; and of this repository what the lab is made
+of, below /penstock. Every program brings the libraries that it names.
 """
 
 import os
@@ -12,11 +12,12 @@ import subprocess
 from pathlib import Path
 
 from lab import world
+from vm.kernel import MODULES
 
 HERE = Path(__file__).parent
 MERGED = ("bin", "sbin", "lib", "lib64")  # links into /usr, as Debian has them
 DIRECTORIES = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "dev", "proc", "sys", "run", "tmp",
-               "report", "modules", "etc")
+               "report", "etc", "var")
 LEFT_OUT = ("/usr/share/", "/etc/", "/lib/systemd/", "/var/")
 
 # What the lab's tests run, and what that needs of others.
@@ -31,21 +32,47 @@ ACCOUNTS = {"passwd": "root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/bin/false\n",
             "group": "root:x:0:\nwww-data:x:33:\n"}
 
 
-def fill(root, modules, programs):
-    """What every guest has; `programs` go to /bin."""
+# What DPDK loads by itself, all there is: few, since each takes its time.
+DPDK_PLUGINS = Path("/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0")
+DPDK_DRIVERS = ("bus_pci", "mempool_ring", "net_virtio")
+
+
+def fill(root, kernel, programs, job):
+    """What every guest has; `programs` go to /bin, init runs `job`, the text of a script."""
     for name in DIRECTORIES:
         (root / name).mkdir(parents=True)
     for name in MERGED:
         (root / name).symlink_to(f"usr/{name}")
+    (root / "var" / "run").symlink_to("/run")
     for name, text in ACCOUNTS.items():
         (root / "etc" / name).write_text(text, encoding="ascii")
-    shutil.copy("/bin/busybox", root / "bin")
+    for tool in ("/bin/busybox", world.ROOT / "configs" / "bind-vfio"):
+        shutil.copy(tool, root / "bin")
     shutil.copy(HERE / "init", root)
-    for place, module in enumerate(modules):
-        shutil.copy(module, root / "modules" / f"{place:02}-{module.name}")
+    (root / "job").write_text(job, encoding="ascii")
+    (root / "job").chmod(0o755)
+    add_modules(root, kernel)
     for program in programs:
         subprocess.run(["strip", "-o", root / "bin" / program.name, program], check=True)
     add_libraries(root, programs)
+
+
+def add_modules(root, kernel):
+    """Those to load at boot are named in /etc/modules."""
+    home = root / "lib" / "modules" / kernel.release
+    home.mkdir(parents=True)
+    for module in kernel.modules:
+        shutil.copy(module, home)
+    subprocess.run(["busybox", "depmod", "-b", root, kernel.release], check=True)
+    (root / "etc" / "modules").write_text("\n".join(MODULES) + "\n", encoding="ascii")
+
+
+def add_dpdk(root):
+    """What programs that use DPDK load without naming it."""
+    plugins = [DPDK_PLUGINS / f"librte_{driver}.so.23" for driver in DPDK_DRIVERS]
+    for plugin in plugins:
+        add_with_links(root, plugin)
+    add_libraries(root, plugins)
 
 
 def add_lab(root):
@@ -75,9 +102,9 @@ def add_packages(root, names):
     add_libraries(root, [path for path in files if is_elf(path)])
 
 
-def add(root, path, target=None):
+def add(root, path):
     """Keeps times, by which python knows what is compiled of what."""
-    target = root / (target or path).relative_to("/")
+    target = root / path.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(target):
         shutil.copy2(path, target, follow_symlinks=False)
@@ -93,11 +120,20 @@ def add_libraries(root, programs):
     words = {word for line in listed.splitlines() for word in line.split()
              if word.startswith("/") and not word.endswith(":")}
     for library in words:
-        add(root, Path(library).resolve(), Path(library))
+        add_with_links(root, Path(library))
+
+
+def add_with_links(root, path):
+    """A file under two names stays one: DPDK would load a driver's copy as another driver."""
+    add(root, path)
+    while path.is_symlink():
+        path = path.parent / path.readlink()
+        add(root, path)
 
 
 def pack(root, target):
-    names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
+    # "." for the root's own mode: DPDK loads nothing from below a directory that anybody can write.
+    names = "\n".join([".", *(str(path.relative_to(root)) for path in sorted(root.rglob("*")))])
     with open(target, "wb") as out:
         subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=root, input=names.encode(),
                        stdout=out, check=True)

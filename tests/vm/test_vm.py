@@ -8,19 +8,19 @@ One boot serves all tests. Under emulation nothing here says how fast anything i
 import json
 import re
 import shutil
-import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from lab import world
-from vm import kernel, machine, root
+from vm import machine, root
+from vm.verdicts import verdicts_of
 
 CORPUS = world.ROOT / "tests" / "golden" / "corpus.json"
 GOLDEN = world.BUILD / "tests" / "golden" / "golden_bpf_test"
 UNIT = [world.BUILD / "tests" / "unit" / f"netlink_{subject}" for subject in ("stacks", "offloads")]
 VERIFIER = world.BUILD / "tests" / "vm" / "verifier_test"
 CASES = [case["name"] for case in json.loads(CORPUS.read_text())["cases"]]
-# Of tests/lab/test_paths.py, which init runs.
+# Of tests/lab/test_paths.py, which the guest runs.
 ROUGH_PATHS = [f"test_on_a_rough_path_connections_last[{variant}]"
                for variant in ("nat", "dsr", "tunnel", "crossed")]
 NARROW_TUNNELS = [
@@ -44,27 +44,15 @@ def executor_name(sentence):
 
 
 @pytest.fixture(scope="module", name="report")
-def report_fixture(tmp_path_factory):
-    if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("there is no qemu-system-x86_64")
-    try:
-        stock = kernel.fetch()
-    except kernel.KernelUnavailable as failure:
-        pytest.skip(str(failure))
+def report_fixture(stock, tmp_path_factory):
     directory = tmp_path_factory.mktemp("vm")
     tree = directory / "root"
-    root.fill(tree, stock.modules, [world.PENSTOCK, GOLDEN, VERIFIER, *UNIT])
+    root.fill(tree, stock, [world.PENSTOCK, GOLDEN, VERIFIER, *UNIT],
+              (root.HERE / "stock_job").read_text())
     root.add_lab(tree)
     for file in (CORPUS, root.HERE / "guest.toml"):
         shutil.copy(file, tree)
     return machine.boot(stock, tree, directory)
-
-
-def verdicts_of(junit):
-    """By the test's name: what it complained of, nothing if it passed."""
-    return {case.get("name"): "".join(case.findtext(complaint) or "" for complaint in
-                                      ("failure", "error", "skipped"))
-            for case in ElementTree.fromstring(junit).iter("testcase")}
 
 
 @pytest.fixture(scope="module", name="verdicts")
@@ -107,6 +95,11 @@ def test_the_daemon_attaches_native_xdp_to_virtio_net(report):
 def test_stop_detaches_it(report):
     assert report["stop.status"].strip() == "0", report["log"][-6000:]
     assert "already has an XDP program" not in report["decap"]  # which would be refused beside it
+
+
+def test_a_nic_without_an_iommu_stays_the_kernels(report):
+    assert "no IOMMU" in report["bind"]
+    assert "takes apart" in report["decap"]  # which has it after that
 
 
 def test_the_decapsulator_attaches(report):
