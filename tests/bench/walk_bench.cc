@@ -13,8 +13,10 @@
 
 #include "dataplane/core/walk.h"
 #include "dataplane/tables/convert.h"
+#include "dataplane/tables/frame_buffer.h"
 #include "dataplane/tables/writer.h"
 #include "dataplane/xdp/program.h"
+#include "tests/bench/services.h"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -26,20 +28,15 @@ namespace penstock {
 namespace {
 
 constexpr int kRepeats = 5;
-constexpr uint32_t kBackends = 100;
 constexpr uint32_t kFewFlows = 1'000;  // their tables stay in the processor's second cache
 constexpr uint32_t kNewFlows = 20'000;
 constexpr int kFrameBytes = 74;
-const MacAddress kOurMac{{2, 0, 0, 0, 0, 1}};
-const MacAddress kPeerMac{{2, 0, 0, 0, 0, 2}};
 
-// A service a mode, each at a port of its own.
-constexpr std::pair<uint16_t, Mode> kPorts[] = {
-    {80, Mode::kNat}, {81, Mode::kDsr}, {82, Mode::kTunnel}, {83, Mode::kDnat}};
-
-constexpr ServiceId service_of(Mode mode) {
-  return static_cast<ServiceId>(static_cast<int>(mode) + 1);
-}
+using bench::kOurMac;
+using bench::kPeerMac;
+using bench::kPorts;
+using bench::service_of;
+using bench::vip;
 
 struct Tuple {  // struct bench_tuple
   ps_address source;
@@ -94,10 +91,6 @@ struct Bench {
   void fill_dnat_answers();
 };
 
-IpAddress vip(Family family) {
-  return *IpAddress::parse(family == Family::kIpv4 ? "203.0.113.10" : "2001:db8:113::10");
-}
-
 Bench::Bench(Family f, uint32_t flows)
     : family(f),
       live_flows(flows),
@@ -125,45 +118,9 @@ Bench::Bench(Family f, uint32_t flows)
   configure(false);
 }
 
-// A service in mode nat; with those without flows, every packet looks for its service first.
 void Bench::configure(bool with_flowless) {
-  Delta delta;
-  delta.next.settings = {.hash_key = {0x0123456789abcdef, 0xfedcba9876543210},
-                         .snat_addresses = {*IpAddress::parse(
-                             family == Family::kIpv4 ? "10.0.0.254" : "2001:db8:10::254")},
-                         .tunnel_sources = {*IpPrefix::parse(
-                             family == Family::kIpv4 ? "198.51.100.0/24" : "2001:db8:99::/64")},
-                         .gateways = {{family, {1, kPeerMac}}},
-                         .snat_port_first = 20000,
-                         .snat_port_last = 60000,
-                         .tcp_half_open_timeout = std::chrono::hours(1),
-                         .tcp_established_timeout = std::chrono::hours(2),
-                         .tcp_closing_timeout = std::chrono::hours(1),
-                         .udp_half_open_timeout = std::chrono::hours(1),
-                         .udp_established_timeout = std::chrono::hours(1)};
-  const uint8_t bits = family == Family::kIpv4 ? 32 : 128;
-  for (const auto& [port, mode] : kPorts) {
-    if (mode != Mode::kNat && !with_flowless) continue;
-    const LookupTableId place = own_lookup_table(service_of(mode), 0);
-    delta.next.services[service_of(mode)] = {Protocol::kTcp, {vip(family), port}, bits, place,
-                                             mode,           mode == Mode::kNat};
-    LookupTable& slots = delta.lookup_tables[place];
-    for (uint32_t slot = 0; slot < kLookupTableSlots; slot++) {
-      slots.push_back(static_cast<BackendId>(slot % kBackends + 1));
-    }
-  }
-  for (uint32_t id = 1; id <= kBackends; id++) {
-    IpAddress address = *IpAddress::parse(family == Family::kIpv4 ? "10.1.0.0" : "2001:db8:10::");
-    address.bytes[address.is_ipv4() ? 3 : 15] = static_cast<uint8_t>(id);
-    delta.next.backends[static_cast<BackendId>(id)] = {
-        Protocol::kTcp,
-        {address, 3000},
-        NextHop{1, kOurMac, kPeerMac},
-        false,
-        with_flowless ? service_of(Mode::kDnat) : ServiceId{0}};
-  }
   TableWriter writer(tables->tables(), [] { return Result<void>{}; });
-  or_die(writer.apply(delta, {LocalInterface{1, kOurMac}}));
+  or_die(writer.apply(bench::configuration(family, with_flowless), {LocalInterface{1, kOurMac}}));
 }
 
 // Distinct for each number; many ports of many addresses, as behind carrier-grade NAT.
