@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <stdexcept>
 
 #include "dataplane/dpdk/worker.h"
@@ -110,10 +111,10 @@ class DpdkExecutor : public Executor {
     worker_.flush();
     Outcome outcome = outcome_of(first);
     outcome.bytes.resize(rte_pktmbuf_pkt_len(first));
-    const void* whole =
-        rte_pktmbuf_read(first, 0, rte_pktmbuf_pkt_len(first), outcome.bytes.data());
+    const auto* whole = static_cast<const uint8_t*>(
+        rte_pktmbuf_read(first, 0, rte_pktmbuf_pkt_len(first), outcome.bytes.data()));
     if (whole != outcome.bytes.data()) {
-      std::memcpy(outcome.bytes.data(), whole, outcome.bytes.size());
+      std::copy_n(whole, outcome.bytes.size(), outcome.bytes.begin());
     }
     for (rte_mbuf* buffer : buffers) rte_pktmbuf_free_seg(buffer);
     return outcome;
@@ -128,8 +129,8 @@ class DpdkExecutor : public Executor {
       rte_mbuf* buffer = rte_pktmbuf_alloc(environment().pool);
       must(buffer, "no frame is left");
       const size_t bytes = std::min<size_t>(frame.size() - done, rte_pktmbuf_tailroom(buffer));
-      std::memcpy(rte_pktmbuf_append(buffer, static_cast<uint16_t>(bytes)), frame.data() + done,
-                  bytes);
+      const auto part = std::span(frame).subspan(done, bytes);
+      std::copy(part.begin(), part.end(), rte_pktmbuf_append(buffer, static_cast<uint16_t>(bytes)));
       if (!buffers.empty()) must(rte_pktmbuf_chain(buffers.front(), buffer) == 0, "no chain");
       buffers.push_back(buffer);
       done += bytes;
