@@ -21,14 +21,14 @@ void read_lcores(TomlReader& reader, std::vector<uint32_t>& lcores) {
 }
 
 DpdkPortConfig read_port(const toml::table& table, const std::string& file, Findings& findings) {
-  static const std::regex kPciAddress("([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7]");
+  static const std::regex pci_address("([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7]");
   TomlReader reader(table, file, "dpdk.ports", findings);
   DpdkPortConfig port;
   reader.require("interface");
   reader.text("interface", port.interface);
   reader.require("device");
   reader.text("device", port.device);
-  if (reader.has("device") && !std::regex_match(port.device, kPciAddress)) {
+  if (reader.has("device") && !std::regex_match(port.device, pci_address)) {
     reader.fault("device", fmt::format("found {}, expected a PCI address such as \"0000:01:00.0\": "
                                        "`lspci` names those there are",
                                        in_quotes(port.device)));

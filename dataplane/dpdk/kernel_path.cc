@@ -76,8 +76,9 @@ void KernelPath::turn(const std::vector<rte_ring*>& outbound) {
     if (way.tap) waiting[taps++] = {way.tap->descriptor(), POLLIN, 0};
   }
   if (poll(waiting.data(), taps, is_busy ? 0 : kPatienceMs) <= 0) return;
-  for (uint16_t place = 0; place < ways_.size(); place++) {
-    if (ways_[place].tap) take_from_kernel(ways_[place], place, outbound[place]);
+  for (size_t place = 0; place < ways_.size(); place++) {
+    if (!ways_[place].tap) continue;
+    take_from_kernel(ways_[place], static_cast<uint16_t>(place), outbound[place]);
   }
 }
 

@@ -26,6 +26,7 @@ namespace {
 // What reaches a NIC's memory by DPDK: cached by a worker, on its way in rings, in queues.
 constexpr uint32_t kMbufsInRings = 8192;
 constexpr uint32_t kMbufCache = 256;
+constexpr auto kAnySocket = static_cast<unsigned>(SOCKET_ID_ANY);
 constexpr uint32_t kMostBytesInABuffer =
     2000;  // of an IP packet, with its Ethernet header and tags
 // AF_XDP's driver keeps this many in its own rings, whatever the queue's descriptors.
@@ -173,7 +174,7 @@ Result<void> start_queues(const PortOptions& options, const Port& port, uint16_t
   }
   for (uint16_t queue = 0; queue < port.receive_queues; queue++) {
     const int code =
-        rte_eth_rx_queue_setup(port.id, queue, receive, SOCKET_ID_ANY, nullptr, port.pool);
+        rte_eth_rx_queue_setup(port.id, queue, receive, kAnySocket, nullptr, port.pool);
     if (code) {
       return refused(options,
                      is_af_xdp(options)
@@ -184,7 +185,7 @@ Result<void> start_queues(const PortOptions& options, const Port& port, uint16_t
     }
   }
   for (uint16_t queue = 0; queue < port.transmit_queues; queue++) {
-    const int code = rte_eth_tx_queue_setup(port.id, queue, transmit, SOCKET_ID_ANY, nullptr);
+    const int code = rte_eth_tx_queue_setup(port.id, queue, transmit, kAnySocket, nullptr);
     if (code) return refused(options, "cannot set up a transmit queue", code);
   }
   const int code = rte_eth_dev_start(port.id);

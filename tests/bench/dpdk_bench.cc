@@ -24,12 +24,12 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -46,6 +46,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kRounds = 5;
+constexpr auto kAnySocket = static_cast<unsigned>(SOCKET_ID_ANY);
 constexpr auto kRound = std::chrono::milliseconds(1000);
 constexpr uint32_t kBurst = 32;  // testpmd's default, and ours
 constexpr uint32_t kMbufsOnTheWay = 8192;
@@ -130,6 +131,7 @@ void start_environment(const std::string& pcap) {
   words = environment_arguments(pcap, "psb");
   words.insert(words.begin(), "dpdk_bench");
   std::vector<char*> argv;
+  argv.reserve(words.size());
   for (std::string& word : words) argv.push_back(word.data());
   must(rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0, "no DPDK environment");
 }
@@ -144,8 +146,8 @@ rte_mempool* make_pool(const char* name, uint32_t mbufs) {
 void start_port(uint16_t port, rte_mempool* pool) {
   const rte_eth_conf conf{};
   must(rte_eth_dev_configure(port, 1, 1, &conf) == 0 &&
-           rte_eth_rx_queue_setup(port, 0, 512, SOCKET_ID_ANY, nullptr, pool) == 0 &&
-           rte_eth_tx_queue_setup(port, 0, 512, SOCKET_ID_ANY, nullptr) == 0 &&
+           rte_eth_rx_queue_setup(port, 0, 512, kAnySocket, nullptr, pool) == 0 &&
+           rte_eth_tx_queue_setup(port, 0, 512, kAnySocket, nullptr) == 0 &&
            rte_eth_dev_start(port) == 0,
        "the pcap port does not start");
 }

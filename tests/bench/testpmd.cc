@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <pty.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>

@@ -22,6 +22,7 @@ namespace penstock::golden {
 namespace {
 
 constexpr uint32_t kFrames = 64;
+constexpr auto kAnySocket = static_cast<unsigned>(SOCKET_ID_ANY);
 
 // Of the process: DPDK's environment starts once.
 struct Environment {
@@ -48,8 +49,8 @@ uint16_t start_port(rte_ring* sent, const std::string& name, rte_mempool* pool) 
   const auto id = static_cast<uint16_t>(port);
   const rte_eth_conf conf{};
   must(rte_eth_dev_configure(id, 1, 1, &conf) == 0 &&
-           rte_eth_rx_queue_setup(id, 0, 64, SOCKET_ID_ANY, nullptr, pool) == 0 &&
-           rte_eth_tx_queue_setup(id, 0, 64, SOCKET_ID_ANY, nullptr) == 0 &&
+           rte_eth_rx_queue_setup(id, 0, 64, kAnySocket, nullptr, pool) == 0 &&
+           rte_eth_tx_queue_setup(id, 0, 64, kAnySocket, nullptr) == 0 &&
            rte_eth_dev_start(id) == 0,
        "a port of rings does not start");
   return id;
