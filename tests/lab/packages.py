@@ -11,7 +11,8 @@ from . import world
 LIST = world.ROOT / "configs" / "debian-packages.txt"
 POLICY = Path("/usr/sbin/policy-rc.d")  # Debian: 101 keeps packages from starting their services
 LOG = world.BUILD / "lab.log"  # what apt, meson and ninja say
-TARGETS = [str(path.relative_to(world.BUILD)) for path in (world.PENSTOCK, world.PASS_PROGRAM)]
+PROGRAMS = [world.PENSTOCK, world.PASS_PROGRAM] + [world.PENSTOCK_DPDK] * (world.DRIVER == "dpdk")
+TARGETS = [str(path.relative_to(world.BUILD)) for path in PROGRAMS]
 
 
 def wanted():
