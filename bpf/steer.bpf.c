@@ -31,11 +31,6 @@ struct {
 #define ND_FIRST 133  // router solicitation to redirect (RFC 4861)
 #define ND_LAST 137
 
-static __always_inline int is_tag(struct ps_be16 ethertype) {
-  return ps_same16(ethertype, ps_wire16(PS_ETHERTYPE_VLAN)) ||
-         ps_same16(ethertype, ps_wire16(PS_ETHERTYPE_SERVICE_VLAN));
-}
-
 static __always_inline int is_neighbour_discovery(struct ps_cursor cursor) {
   const struct ps_ipv6 *ip = (struct ps_ipv6 *)ps_take(&cursor, sizeof *ip);
   if (!ip || ip->next_header != PS_PROTOCOL_ICMPV6) return 0;
@@ -71,7 +66,7 @@ int steer(struct xdp_md *ctx) {
   const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
   if (!ethernet || ethernet->destination[0] & 1) return XDP_PASS;  // or for a group
   const int family = ps_family_of(ethernet->type);
-  if (!family && !is_tag(ethernet->type)) return XDP_PASS;
+  if (!family && !ps_is_tag(ethernet->type)) return XDP_PASS;
   if (family == PS_IPV6 && is_neighbour_discovery(cursor)) return XDP_PASS;
   const long taken = bpf_redirect_map(&xsks_map, ctx->rx_queue_index, XDP_PASS);
   if (taken != XDP_PASS) return (int)taken;

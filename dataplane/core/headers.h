@@ -119,6 +119,11 @@ PS_INLINE void *ps_take(struct ps_cursor *cursor, __u32 bytes) {
   return header;
 }
 
+PS_INLINE int ps_is_tag(struct ps_be16 ethertype) {
+  return ps_same16(ethertype, ps_wire16(PS_ETHERTYPE_VLAN)) ||
+         ps_same16(ethertype, ps_wire16(PS_ETHERTYPE_SERVICE_VLAN));
+}
+
 // 0: not IP.
 PS_INLINE int ps_family_of(struct ps_be16 ethertype) {
   if (ps_same16(ethertype, ps_wire16(PS_ETHERTYPE_IPV4))) return PS_IPV4;

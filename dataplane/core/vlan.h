@@ -17,11 +17,6 @@ struct ps_tagging {
   __u32 wire[2];
 };
 
-PS_INLINE int ps_is_tag(struct ps_be16 ethertype) {
-  return ps_same16(ethertype, ps_wire16(PS_ETHERTYPE_VLAN)) ||
-         ps_same16(ethertype, ps_wire16(PS_ETHERTYPE_SERVICE_VLAN));
-}
-
 PS_INLINE int ps_frame_is_tagged(const struct ps_frame *frame) {
   struct ps_cursor cursor = {frame->data, frame->end};
   const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
