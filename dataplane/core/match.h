@@ -26,6 +26,11 @@ struct ps_route {
   __u8 mode;  // enum ps_mode: how this packet goes, which for a flow's is PS_NAT
 };
 
+// Whether it is known by now that packets go by their client's address.
+PS_INLINE int ps_is_by_address(const struct ps_route *route) {
+  return route->service && route->service->by_address;
+}
+
 PS_INLINE __u64 ps_client_hop(const struct ps_packet *packet, __u32 interface) {
   return ps_load_mac(packet->ethernet->source) | ((__u64)interface << 48);
 }

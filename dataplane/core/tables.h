@@ -13,7 +13,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 11
+#define PS_LAYOUT_VERSION 12
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -161,7 +161,7 @@ struct ps_service {
   __u8 epoch_shift;                  // an epoch of its known clients is 2^this ticks
   __u16 earlier[PS_EARLIER_TABLES];  // lookup tables before, oldest first; 0: no more
   __u8 is_guarded;                   // it has access lists, or a limit of new flows
-  __u8 reserved;
+  __u8 by_address;                   // packets go by their client's address, whatever came before
   __u32 affinity_ticks;  // for how long a client keeps its backend without a packet; 0: no affinity
   __u8 syn_cookies;      // mode nat, TCP: SYNs are answered by us
   __u8 clamps_mss;       // mode tunnel, TCP: SYNs ask for segments that fit

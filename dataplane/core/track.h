@@ -138,11 +138,15 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *table
 }
 
 // Without a flow, each packet goes where its client's address leads.
-PS_INLINE void ps_go_by_address(const struct ps_packet *packet, __u16 selected,
-                                struct ps_route *route) {
+PS_MUST_USE PS_INLINE enum ps_reason ps_go_by_address(const struct ps_tables *tables,
+                                                      const struct ps_frame *frame, int family,
+                                                      const struct ps_packet *packet,
+                                                      __u16 selected, struct ps_route *route) {
   route->mode = route->service->mode;
   route->onward = ps_onward(0, selected, 0, 0);
   route->is_new = packet->protocol == PS_TCP && ps_is_opening(packet);
+  return route->mode == PS_DNAT ? ps_note_dnat_client(tables, frame, family, packet, route)
+                                : PS_REASON_NONE;
 }
 
 // Whether the flow that the client has is the one that it opens. Without branches where cookies
@@ -176,9 +180,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_open_flow(const struct ps_tables *tables
   }
   if (!selected) return PS_REASON_no_backend;
   if (route->service->mode != PS_NAT) {
-    ps_go_by_address(packet, selected, route);
-    return route->mode == PS_DNAT ? ps_note_dnat_client(tables, frame, family, packet, route)
-                                  : PS_REASON_NONE;
+    return ps_go_by_address(tables, frame, family, packet, selected, route);
   }
   const struct ps_backend *backend = ps_backend_at(tables, route->generation, selected);
   if (!backend || backend->family != family) return PS_REASON_backend_gone;
@@ -273,16 +275,14 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_find_backend(const struct ps_tables *tab
   return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
 }
 
-PS_INLINE void ps_read_answer(int family, const struct ps_packet *packet, struct ps_route *route) {
+PS_INLINE void ps_hash_packet(int family, const struct ps_packet *packet, struct ps_route *route) {
   const struct ps_tuple tuple = ps_tuple_of(packet);
   route->hash = ps_tuple_hash(route->settings, family, &tuple);
 }
 
-// With its service, where that is looked for before the flow.
-PS_INLINE void ps_read_client(const struct ps_tables *tables, int family,
-                              const struct ps_packet *packet, struct ps_route *route) {
-  const struct ps_tuple tuple = ps_tuple_of(packet);
-  route->hash = ps_tuple_hash(route->settings, family, &tuple);
+// The service of a client's packet, where that is looked for before the flow.
+PS_INLINE void ps_know_service(const struct ps_tables *tables, int family,
+                               const struct ps_packet *packet, struct ps_route *route) {
   if (!route->settings->has_flowless) return;
   if (ps_find_vip(tables, family, packet, route)) route->service_id = 0;
 }

@@ -124,6 +124,10 @@ PS_INLINE __u32 ps_load32(const void *at) {
   return ((const struct ps_be32 *)at)->raw;
 }
 
+PS_INLINE __u64 ps_load64(const void *at) {
+  return ps_pair(((const struct ps_be32 *)at)[0], ((const struct ps_be32 *)at)[1]);
+}
+
 PS_INLINE void ps_store32(void *at, __u32 raw) {
   ((struct ps_be32 *)at)->raw = raw;
 }

@@ -219,10 +219,11 @@ PS_MUST_USE PS_INLINE struct ps_verdict ps_walk_family(const struct ps_tables *t
     } else if (kind == PS_ICMP) {
       reason = ps_relay_error(tables, frame, family, &packet, &route, &out);
     } else if (ps_is_snat_port(family, packet.destination, packet.destination_port, &route)) {
-      ps_read_answer(family, &packet, &route);
+      ps_hash_packet(family, &packet, &route);
       reason = ps_forward(tables, frame, family, 0, &packet, &route, &out);
     } else {
-      ps_read_client(tables, family, &packet, &route);
+      ps_hash_packet(family, &packet, &route);
+      ps_know_service(tables, family, &packet, &route);
       reason = ps_forward_other(tables, frame, family, &packet, &route, &out);
     }
   }

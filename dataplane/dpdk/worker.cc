@@ -40,43 +40,57 @@ PS_INLINE void place_frame(ps_frame& frame, rte_mbuf* mbuf, uint32_t interface_i
   ps_frame_moved(&frame);
 }
 
-void Worker::forward(rte_mbuf** burst, uint32_t count, uint32_t place, uint32_t now_ticks) {
-  const Exit& in = setup_.exits[place];
-  std::array<ps_frame, kMaxBurst> frames;
-  std::array<ps_ahead, kMaxBurst> ahead;
-  for (uint32_t i = 0; i < count; i++) rte_prefetch0(rte_pktmbuf_mtod(burst[i], void*));
-  for (uint32_t i = 0; i < count; i++) {
-    place_frame(frames[i], burst[i], in.interface_index, setup_.number, now_ticks);
-    ps_look_ahead(setup_.tables, &frames[i], &ahead[i]);
+// Most leave where those before them did.
+PS_INLINE uint32_t exit_of(const std::vector<Exit>& exits, uint32_t interface_index,
+                           uint32_t likely) {
+  if (PS_LIKELY(exits[likely].interface_index == interface_index)) return likely;
+  for (uint32_t place = 0; place < exits.size(); place++) {
+    if (exits[place].interface_index == interface_index) return place;
   }
-  for (uint32_t i = 0; i < count; i++) {
-    const ps_verdict verdict = ps_walk_ahead(setup_.tables, &frames[i], &ahead[i]);
-    switch (verdict.action) {
-      case PS_TRANSMIT: transmit(burst[i], verdict.interface_index); break;
-      case PS_DROP: rte_pktmbuf_free(burst[i]); break;
-      case PS_PASS: give(burst[i], in.kernel); break;
-    }
-  }
+  return kMaxPorts;
 }
 
-void Worker::transmit(rte_mbuf* frame, uint32_t interface_index) {
-  for (uint32_t place = 0; place < setup_.exits.size(); place++) {
-    if (setup_.exits[place].interface_index == interface_index) return gather(frame, place);
+[[gnu::always_inline]] inline void Worker::transmit(rte_mbuf* frame, uint32_t interface_index) {
+  const uint32_t place = exit_of(setup_.exits, interface_index, likely_exit_);
+  if (place < kMaxPorts) {
+    likely_exit_ = place;
+    return gather(frame, place);
   }
   report_.unsent++;
   rte_pktmbuf_free(frame);
 }
 
-void Worker::gather(rte_mbuf* frame, uint32_t place) {
-  const Exit& exit = setup_.exits[place];
-  if (exit.inbox) {
-    frame->port = static_cast<uint16_t>(place);
-    report_.handed_over++;
-    return give(frame, exit.inbox);
-  }
+[[gnu::always_inline]] inline void Worker::gather(rte_mbuf* frame, uint32_t place) {
   Gathered& gathered = gathered_[place];
-  gathered.frames[gathered.count++] = frame;
-  if (gathered.count == setup_.burst) flush(place);
+  if (PS_LIKELY(!setup_.exits[place].inbox)) {
+    gathered.frames[gathered.count++] = frame;
+    if (gathered.count == setup_.burst) flush(place);
+    return;
+  }
+  frame->port = static_cast<uint16_t>(place);
+  report_.handed_over++;
+  give(frame, setup_.exits[place].inbox);
+}
+
+void Worker::forward(rte_mbuf** burst, uint32_t count, uint32_t place, uint32_t now_ticks) {
+  const Exit& in = setup_.exits[place];
+  std::array<ps_frame, kMaxBurst> frames;
+  std::array<ps_ahead, kMaxBurst> ahead;
+  ps_likes likes;
+  likes.known = 0;
+  for (uint32_t i = 0; i < count; i++) rte_prefetch0(rte_pktmbuf_mtod(burst[i], void*));
+  for (uint32_t i = 0; i < count; i++) {
+    place_frame(frames[i], burst[i], in.interface_index, setup_.number, now_ticks);
+    ps_look_ahead(setup_.tables, &frames[i], &likes, &ahead[i]);
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    const ps_outcome outcome = ps_walk_ahead(setup_.tables, &frames[i], &ahead[i]);
+    switch (outcome.action) {
+      case PS_TRANSMIT: transmit(burst[i], outcome.interface_index); break;
+      case PS_DROP: rte_pktmbuf_free(burst[i]); break;
+      case PS_PASS: give(burst[i], in.kernel); break;
+    }
+  }
 }
 
 void Worker::give(rte_mbuf* frame, rte_ring* ring) {

@@ -77,6 +77,7 @@ class Worker {
   const WorkerSetup setup_;
   WorkerReport& report_;
   std::array<Gathered, kMaxPorts> gathered_{};
+  uint32_t likely_exit_ = 0;  // the place of the one that was used last
   uint32_t idle_passes_ = 0;
 };
 

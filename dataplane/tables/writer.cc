@@ -151,6 +151,7 @@ ps_service to_table(const ServiceEntry& from) {
   to.epoch_shift = static_cast<uint8_t>(std::bit_width(std::max(to.affinity_ticks, 1u) - 1));
   std::copy(from.earlier.begin(), from.earlier.end(), to.earlier);
   to.is_guarded = !from.access.empty() || from.new_flows.per_second != 0;
+  to.by_address = !to.has_flows && !to.is_guarded && !to.affinity_ticks;
   to.limit_mask = prefix_mask(from.new_flows.prefix_bits);
   to.limit_per_second = from.new_flows.per_second;
   to.limit_step = limit_step(from.new_flows.per_second);
