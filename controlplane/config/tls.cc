@@ -112,6 +112,7 @@ void check_certificates(const Config& config, const Tls& tls, const TlsPlaces& p
 void check_acme(const ServiceConfig& service, const TlsPlaces& places, Findings& findings) {
   if (service.tls->acme.empty() || find_acme_backend(service)) return;
   std::vector<std::string> names;
+  names.reserve(service.backends.size());
   for (const BackendConfig& backend : service.backends) names.push_back(backend.name);
   findings.add(places.acme,
                fmt::format("service \"{}\" has no backend {}: name one of its own{}", service.name,
