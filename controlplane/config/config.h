@@ -72,6 +72,26 @@ struct NewFlowsConfig {
   bool operator==(const NewFlowsConfig&) const = default;
 };
 
+enum class TlsVersion : uint8_t { k12, k13 };
+
+// Mozilla's, https://wiki.mozilla.org/Security/Server_Side_TLS: modern is TLS 1.3 only.
+enum class TlsProfile : uint8_t { kIntermediate, kModern };
+
+// What clients get who come by TLS. The sidecar ends it, and goes on to the service's own port from
+// the client's address, so that both lead to one backend. Session tickets are always on.
+struct Tls {
+  uint16_t port = 443;                       // at the service's address
+  std::vector<std::string> certificates;     // absolute paths; the first is for names that none has
+  TlsVersion min_version = TlsVersion::k12;  // k13 with the modern profile
+  TlsProfile profile = TlsProfile::kIntermediate;
+  bool http = true;             // HTTP/2 and HTTP/1.1; false: bytes
+  bool redirect_http = false;   // port 80 of the address answers 308; http only
+  milliseconds hsts{0};         // whole seconds; 0: none; http only
+  bool proxy_protocol = false;  // version 2, to the backends; without http only
+  std::string acme;  // the backend's name or address that gets ACME challenges; empty: none
+  bool operator==(const Tls&) const = default;
+};
+
 struct ServiceConfig {
   std::string name;  // unique
   Endpoint vip;      // unique with the protocol
@@ -87,6 +107,7 @@ struct ServiceConfig {
   AllDownPolicy all_down = AllDownPolicy::kReject;
   bool announce = true;  // put the VIP on the loopback and announce it
   HealthCheckConfig health;
+  std::optional<Tls> tls;               // protocol TCP, mode nat or dnat
   std::vector<BackendConfig> backends;  // names unique within the service; may be empty
   bool operator==(const ServiceConfig&) const = default;
 };
@@ -157,11 +178,18 @@ struct ApplianceConfig {
   bool operator==(const ApplianceConfig&) const = default;
 };
 
+// Who ends TLS.
+enum class SidecarKind : uint8_t {
+  kHaproxy,  // started, configured and watched by penstock
+  kNone,     // the operator's own, at the place that is kept for it
+};
+
 struct Config {
   ApplianceConfig appliance;
   DataplaneConfig dataplane;
   DpdkConfig dpdk;
   ControlConfig control;
+  SidecarKind sidecar = SidecarKind::kHaproxy;
   std::vector<ServiceConfig> services;
   bool operator==(const Config&) const = default;
 };

@@ -9,6 +9,7 @@
 #include "controlplane/config/clients.h"
 #include "controlplane/config/dpdk.h"
 #include "controlplane/config/text_file.h"
+#include "controlplane/config/tls.h"
 #include "controlplane/config/toml_reader.h"
 #include "controlplane/config/validate.h"
 #include "dataplane/dataplane.h"
@@ -206,6 +207,9 @@ void read_service(const toml::table& table, const std::string& file, Config& con
   if (const auto* health = reader.table("health")) {
     read_health(*health, file, service.health, place, findings);
   }
+  if (const auto* tls = reader.table("tls")) {
+    service.tls = read_tls(*tls, file, place.tls, findings);
+  }
   for (const auto* backend : reader.tables("backend")) {
     service.backends.push_back(read_backend(*backend, file, place, findings));
   }
@@ -215,6 +219,7 @@ void read_service(const toml::table& table, const std::string& file, Config& con
 void read_document(const toml::table& document, const ConfigSource& source, bool is_main,
                    Config& config, ConfigPlaces& places, Findings& findings) {
   TomlReader reader(document, source.file, "", findings);
+  read_sidecar(reader, config.sidecar);
   if (is_main) {
     places.dataplane = places.interfaces = {source.file, 0, 0, "dataplane.interfaces"};
     if (const auto* table = reader.table("appliance")) {
@@ -235,6 +240,7 @@ void read_document(const toml::table& document, const ConfigSource& source, bool
       if (reader.table(key))
         reader.fault(key, "belongs in the main file: a fragment holds [[service]]");
     }
+    if (reader.has("sidecar")) reader.fault("sidecar", "belongs in the main file");
   }
   for (const auto* service : reader.tables("service")) {
     read_service(*service, source.file, config, places, findings);

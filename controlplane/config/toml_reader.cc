@@ -22,7 +22,7 @@ std::string quoted_list(const std::vector<std::string>& words) {
 
 constexpr int64_t kLongestDuration = 8'784ll * 3'600'000;  // in ms: a year; ticks have 32 bits
 
-std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
+std::optional<std::chrono::milliseconds> parse_duration_or_off(std::string_view text) {
   int64_t number = 0;
   const char* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, number);
@@ -33,8 +33,13 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (unit == "s") factor = 1000;
   if (unit == "m") factor = 60'000;
   if (unit == "h") factor = 3'600'000;
-  if (factor == 0 || number == 0 || number > kLongestDuration / factor) return std::nullopt;
+  if (factor == 0 || number > kLongestDuration / factor) return std::nullopt;
   return std::chrono::milliseconds(number * factor);
+}
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  const auto duration = parse_duration_or_off(text);
+  return duration && duration->count() > 0 ? duration : std::nullopt;
 }
 
 // Keys and what the TOML library says of them hold what the file holds, line breaks too.
@@ -146,6 +151,11 @@ std::optional<int64_t> TomlReader::read_integer(const char* key, int64_t least, 
 void TomlReader::duration(const char* key, std::chrono::milliseconds& value) {
   parsed(key, value, "a duration such as \"500ms\", \"2s\", \"5m\" or \"2h\", at most a year",
          parse_duration);
+}
+
+void TomlReader::duration_or_off(const char* key, std::chrono::milliseconds& value) {
+  parsed(key, value, "a duration such as \"90s\" or \"2h\", at most a year, or \"0s\" for none",
+         parse_duration_or_off);
 }
 
 std::optional<size_t> TomlReader::read_choice(const char* key,

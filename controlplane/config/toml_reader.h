@@ -56,6 +56,8 @@ class TomlReader {
   }
   // "500ms", "2s", "5m", "2h"; at least 1 ms.
   void duration(const char* key, std::chrono::milliseconds& value);
+  // The same, or 0 as in "0s", which turns off what it is the duration of.
+  void duration_or_off(const char* key, std::chrono::milliseconds& value);
   template <typename Choice>
   void choice(const char* key, Choice& value,
               const std::vector<std::pair<std::string, Choice>>& choices) {

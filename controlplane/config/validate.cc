@@ -7,6 +7,7 @@
 #include <set>
 
 #include "controlplane/config/clients.h"
+#include "controlplane/config/tls.h"
 
 namespace penstock {
 namespace {
@@ -301,6 +302,7 @@ void validate(const Config& config, const ConfigPlaces& places, Findings& findin
     check_health(service, places.services[i], findings);
     check_handshakes(service, places.services[i], findings);
   }
+  check_tls(config, places, findings);
   check_room(config, places, findings);
 }
 

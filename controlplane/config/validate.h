@@ -10,6 +10,14 @@
 namespace penstock {
 
 // Where each part of the configuration stands, in the order of Config's own lists.
+struct TlsPlaces {
+  Place table;
+  Place port;
+  Place certificates;
+  Place redirect_http;
+  Place acme;
+};
+
 struct ServicePlaces {
   Place name;
   Place address;
@@ -20,6 +28,7 @@ struct ServicePlaces {
   Place allow;
   Place deny;
   Place new_flows;
+  TlsPlaces tls;
   std::vector<Place> backend_names;
   std::vector<Place> backend_addresses;
 };

@@ -390,9 +390,23 @@ Result<void> Daemon::stop_forwarding() {
   return first_failure({announcer_->withdraw(), release_ports(ports.first, ports.last)});
 }
 
+// Nothing starts the sidecar yet: who asked for TLS is not to believe that it is served.
+Result<Config> refuse_tls(const std::string& file, Config&& config) {
+  for (const ServiceConfig& service : config.services) {
+    if (!service.tls) continue;
+    return fail(
+        ErrorKind::kUnsupported,
+        fmt::format("{}: service \"{}\": [service.tls] is understood, but this version does "
+                    "not serve it: leave the table out, and let a program of your own end "
+                    "TLS",
+                    file, service.name));
+  }
+  return std::move(config);
+}
+
 Result<Config> read_config(const std::string& file) {
   auto config = load_config(file);
-  if (config) return std::move(*config);
+  if (config) return refuse_tls(file, std::move(*config));
   std::vector<std::string> lines;
   for (const Diagnostic& diagnostic : config.error()) lines.push_back(to_string(diagnostic));
   return fail(ErrorKind::kInvalid, fmt::format("{}", fmt::join(lines, "\n")));

@@ -120,7 +120,7 @@ class Daemon {
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 
-// The file's configuration; kInvalid: a line a fault.
+// The file's configuration. kInvalid: a line a fault; kUnsupported: it asks for what is not served.
 Result<Config> read_config(const std::string& file);
 
 // Cleans up what a daemon with this configuration has left, when none runs.

@@ -48,6 +48,14 @@ TEST_F(TheDaemon, ForwardsToEveryBackendThatIsUpAndResolved) {
   for (const auto& [id, backend] : tables_.state.backends) EXPECT_TRUE(backend.next_hop);
 }
 
+TEST_F(TheDaemon, DoesNotStartWithTlsThatNobodyWouldServe) {
+  write_config(web() + "[service.tls]\ncertificates = [\"/etc/penstock/tls/web.pem\"]\n");
+  const auto started = start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().kind, ErrorKind::kUnsupported);
+  EXPECT_THAT(started.error().message, HasSubstr("leave the table out"));
+}
+
 TEST_F(TheDaemon, SendsFromTheInterfacesOwnAddresses) {
   start_and_settle();
   EXPECT_THAT(tables_.state.settings.snat_addresses,
