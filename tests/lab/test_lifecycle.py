@@ -46,6 +46,10 @@ def without_socket(found):
     return {name: value for name, value in found.items() if name != "socket"}
 
 
+def test_the_daemon_goes_before_what_else_keeps_the_machine_busy():
+    assert os.getpriority(os.PRIO_PROCESS, appliance.pid()) < 0
+
+
 def test_the_program_is_attached_in_native_mode():
     (interface,) = appliance.status()["dataplane"]["interfaces"]
     assert (interface["name"], interface["attach_mode"]) == ("eth0", world.ATTACH_MODE)
