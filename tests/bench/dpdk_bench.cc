@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What penstock's DPDK worker forwards on one processor, beside DPDK's own macswap, by turns in the
 // same run: Mpps, ns and cycles per packet, medians of five rounds and their spread; both families,
-// with 1 k and 1 M flows in the table. Needs root and DPDK's testpmd (package dpdk-dev). Prints, judges nothing.
+// with 1 k and 1 M flows in the table. Needs root and DPDK's testpmd (package dpdk-dev). Prints,
+// judges nothing.
 //
 //   dpdk_bench [--small-pages] [WORD...]    only the scenarios whose names hold all the words
 //
