@@ -101,6 +101,20 @@ Result<void> first_failure(std::initializer_list<Result<void>> results) {
   return {};
 }
 
+// Nothing starts the sidecar yet: who asked for TLS is not to believe that it is served.
+Result<Config> refuse_tls(const std::string& file, Config&& config) {
+  for (const ServiceConfig& service : config.services) {
+    if (!service.tls) continue;
+    return fail(
+        ErrorKind::kUnsupported,
+        fmt::format("{}: service \"{}\": [service.tls] is understood, but this version does "
+                    "not serve it: leave the table out, and let a program of your own end "
+                    "TLS",
+                    file, service.name));
+  }
+  return std::move(config);
+}
+
 }  // namespace
 
 Daemon::Daemon(boost::asio::io_context& context, Wanted wanted)
@@ -388,20 +402,6 @@ Result<void> Daemon::stop_forwarding() {
   stopped_ = true;
   const PortRange ports = wanted_.config.dataplane.snat_ports;
   return first_failure({announcer_->withdraw(), release_ports(ports.first, ports.last)});
-}
-
-// Nothing starts the sidecar yet: who asked for TLS is not to believe that it is served.
-Result<Config> refuse_tls(const std::string& file, Config&& config) {
-  for (const ServiceConfig& service : config.services) {
-    if (!service.tls) continue;
-    return fail(
-        ErrorKind::kUnsupported,
-        fmt::format("{}: service \"{}\": [service.tls] is understood, but this version does "
-                    "not serve it: leave the table out, and let a program of your own end "
-                    "TLS",
-                    file, service.name));
-  }
-  return std::move(config);
 }
 
 Result<Config> read_config(const std::string& file) {

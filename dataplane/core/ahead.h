@@ -24,6 +24,11 @@ struct ps_ahead {
   int to_client;
 };
 
+// Where a tunnel's outer header ends that is to be written: in the cache line before the frame.
+PS_INLINE void ps_fetch_outer(const struct ps_frame *frame, const struct ps_service *service) {
+  if (service->mode == PS_TUNNEL) __builtin_prefetch(frame->data - 1, 1);
+}
+
 PS_INLINE void ps_read_ahead(const struct ps_tables *tables, const struct ps_frame *frame,
                              int family, struct ps_likes *likes, struct ps_ahead *ahead) {
   const struct ps_packet no_packet = {};
@@ -43,24 +48,23 @@ PS_INLINE void ps_read_ahead(const struct ps_tables *tables, const struct ps_fra
     return ps_fetch_set(family, ps_flow_set_of_hash(tables, family, route->hash));
   }
   ps_know_service(tables, family, packet, route);
+  if (route->service) ps_fetch_outer(frame, route->service);
   if (ps_is_by_address(route)) {
     ahead->like = ps_note_like(likes, frame, family, route);
     return;
   }
   ps_hash_packet(family, packet, route);
-  ps_fetch_set(family, ps_index_set_at(tables, family, route->hash, 0));
+  if (!route->service || route->service->has_flows) {
+    ps_fetch_set(family, ps_index_set_at(tables, family, route->hash, 0));
+  }
 }
 
 PS_INLINE void ps_look_ahead_of(const struct ps_tables *tables, const struct ps_frame *frame,
                                 int family, struct ps_likes *likes, struct ps_ahead *ahead) {
-  if (likes->known) {
-    ahead->like = ps_like_of(likes, frame, family);
-    if (PS_LIKELY(ahead->like)) {
-      ahead->family = family;
-      // Where a tunnel's outer header ends that is to be written: the cache line before the frame.
-      if (ahead->like->route.service->mode == PS_TUNNEL) __builtin_prefetch(frame->data - 1, 1);
-      return;
-    }
+  ahead->like = likes->known ? ps_like_of(likes, frame, family) : 0;
+  if (ahead->like) {
+    ahead->family = family;
+    return ps_fetch_outer(frame, ahead->like->route.service);
   }
   if (ps_frame_kind(frame, family) == PS_WHOLE) ps_read_ahead(tables, frame, family, likes, ahead);
 }
