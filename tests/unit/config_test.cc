@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "controlplane/config/parse.h"
+#include "tests/unit/config_faults.h"
 
 namespace penstock {
 namespace {
@@ -21,27 +22,15 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
-const std::string kDataplane = "[dataplane]\ninterfaces = [\"eth0\"]\n";
 const std::string kService = "[[service]]\nname = \"web\"\naddress = \"203.0.113.10\"\nport = 80\n";
-
-// The faults of a file, a line each; empty: it is good.
-std::vector<std::string> faults(const std::string& text) {
-  std::vector<std::string> lines;
-  const auto result = parse_config({{"edge.toml", text}});
-  if (result) return lines;
-  for (const Diagnostic& diagnostic : result.error()) lines.push_back(to_string(diagnostic));
-  return lines;
-}
 
 // The one fault of a file that is good but for `text`, which stands in the named table.
 std::string fault_in_dataplane(const std::string& text) {
-  const auto found = faults(kDataplane + text);
-  return found.size() == 1 ? found[0] : testing::PrintToString(found);
+  return one_fault(kDataplane + text);
 }
 
 std::string fault_in_service(const std::string& text) {
-  const auto found = faults(kDataplane + kService + text);
-  return found.size() == 1 ? found[0] : testing::PrintToString(found);
+  return one_fault(kDataplane + kService + text);
 }
 
 Config good(const std::string& text) {

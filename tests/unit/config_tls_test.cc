@@ -6,6 +6,7 @@
 
 #include "controlplane/config/parse.h"
 #include "controlplane/config/tls.h"
+#include "tests/unit/config_faults.h"
 
 namespace penstock {
 namespace {
@@ -17,7 +18,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
-const std::string kDataplane = "[dataplane]\ninterfaces = [\"eth0\"]\n";
 const std::string kCertificates = "certificates = [\"/etc/tls/a.pem\"]\n";
 
 // A service of 203.0.113.10, or of another address.
@@ -31,19 +31,9 @@ std::string tls(const std::string& text = "") {
   return "[service.tls]\n" + kCertificates + text;
 }
 
-// The faults of a file, a line each; empty: it is good.
-std::vector<std::string> faults(const std::string& text) {
-  std::vector<std::string> lines;
-  const auto result = parse_config({{"edge.toml", text}});
-  if (result) return lines;
-  for (const Diagnostic& diagnostic : result.error()) lines.push_back(to_string(diagnostic));
-  return lines;
-}
-
 // The one fault of a service that is good but for `text` in its table [service.tls].
 std::string fault_in_tls(const std::string& text) {
-  const auto found = faults(kDataplane + service("web", 80) + tls(text));
-  return found.size() == 1 ? found[0] : testing::PrintToString(found);
+  return one_fault(kDataplane + service("web", 80) + tls(text));
 }
 
 Tls good_tls(const std::string& text) {
