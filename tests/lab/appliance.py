@@ -58,6 +58,10 @@ def health(said):
             for name, backend in backends(said, service["name"]).items()}
 
 
+# The verifier alone takes 40 s of it in an emulated machine, more where others are at work.
+START_PATIENCE_S = 240.0
+
+
 def wait_until(reached, what, process=None, patience_s=60.0):
     """Polls the status until reached(status) is true, and returns it."""
     deadline = time.monotonic() + patience_s
@@ -74,11 +78,11 @@ def wait_until(reached, what, process=None, patience_s=60.0):
 
 
 def wait_answering(process=None):
-    return wait_until(lambda said: True, "a daemon that answers", process)
+    return wait_until(lambda said: True, "a daemon that answers", process, START_PATIENCE_S)
 
 
 def wait_all_up(process=None):
-    return wait_until(all_up, "every backend up", process)
+    return wait_until(all_up, "every backend up", process, START_PATIENCE_S)
 
 
 def wait_health(backend, wanted):

@@ -13,7 +13,7 @@ from pathlib import Path
 from vm import root
 
 DISK_BYTES = 16 << 20
-BOOT_LIMIT_S = 800
+BOOT_LIMIT_S = 1500
 
 # Native XDP wants no offload that merges frames. A hub has one queue.
 CARD = "virtio-net-pci,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,guest_csum=off"
