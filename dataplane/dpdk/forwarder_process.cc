@@ -3,18 +3,14 @@
 
 #include <fmt/format.h>
 #include <net/if.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <thread>
 
 #include "dataplane/af_xdp/steering.h"
-
-extern char** environ;
 
 namespace penstock::dpdk {
 namespace {
@@ -24,9 +20,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kStartPatience{30'000};  // an emulated machine takes its time
 constexpr milliseconds kEndPatience{5'000};
-constexpr milliseconds kFirstPause{200};
-constexpr milliseconds kLongestPause{10'000};
-constexpr milliseconds kGoodWhile{10'000};  // after which a death is the first again
 constexpr milliseconds kLook{5};
 
 template <typename Done>
@@ -77,28 +70,13 @@ Result<void> ForwarderProcess::ensure() {
   return wait_until_forwarding();
 }
 
-// In a session of its own: what ends us is not to end it.
 Result<void> ForwarderProcess::start() {
-  const std::vector<std::string> words = to_arguments(options_);
-  std::vector<char*> argv{program_.data()};
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
   std::atomic_ref(segment_.report().is_forwarding).store(0, std::memory_order_release);
   segment_.report().failure[0] = 0;
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-  posix_spawn_file_actions_t actions;  // our control socket, or a lock, is not to outlive us in it
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  const int code =
-      posix_spawn(&child_, program_.c_str(), &actions, &attributes, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  started_ = Clock::now();
-  if (code == 0) return {};
-  child_ = 0;
-  return fail_errno(fmt::format("cannot start {}", program_), code);
+  pause_.begins();
+  const auto child = spawn_detached(program_, to_arguments(options_));
+  child_ = child.value_or(0);
+  return child ? Result<void>{} : tl::unexpected(child.error());
 }
 
 Result<void> ForwarderProcess::wait_until_forwarding() {
@@ -122,15 +100,15 @@ bool ForwarderProcess::has_exited() {
 Result<void> ForwarderProcess::look_after() {
   has_exited();
   if (is_running()) {
-    if (Clock::now() - started_ > kGoodWhile) pause_ = milliseconds(0);
+    pause_.runs();
     if (forwards(segment_.report())) was_running_ = true;
     return {};
   }
   if (child_) return {};  // it is on its way
   const bool died = std::exchange(was_running_, false);
-  if (!died && Clock::now() - started_ < pause_) return {};
+  if (!died && !pause_.is_over()) return {};
   const std::string why = segment_.report().failure;
-  pause_ = std::clamp(pause_ * 2, died ? milliseconds(0) : kFirstPause, kLongestPause);
+  pause_.ended(died);
   restarts_++;
   if (auto begun = start(); !begun) return begun;
   return fail(ErrorKind::kSystem,

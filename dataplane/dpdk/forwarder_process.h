@@ -5,11 +5,11 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <string>
 
 #include "dataplane/dpdk/options.h"
 #include "dataplane/dpdk/segment.h"
+#include "dataplane/process.h"
 #include "dataplane/result.h"
 
 namespace penstock::dpdk {
@@ -40,8 +40,6 @@ class ForwarderProcess {
   uint32_t restarts() const { return restarts_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   Result<void> start();
   Result<void> wait_until_forwarding();
   bool has_exited();
@@ -52,8 +50,7 @@ class ForwarderProcess {
   pid_t child_ = 0;  // of ours; 0: none, or an earlier control plane's
   bool was_running_ = false;
   uint32_t restarts_ = 0;
-  std::chrono::milliseconds pause_{0};
-  Clock::time_point started_{};
+  RestartPause pause_;
 };
 
 }  // namespace penstock::dpdk
