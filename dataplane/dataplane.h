@@ -94,6 +94,8 @@ struct ServiceEntry {
   std::vector<LookupTableId> earlier;    // affinity tables that were in use before, oldest first
   AccessRules access;
   NewFlowLimit new_flows;
+  ServiceId clients_of = 0;  // the service whose lookup tables and known clients it has; 0: its own
+  uint32_t only_from = 0;    // the interface that flows are opened from; 0: any
   bool operator==(const ServiceEntry&) const = default;
 };
 

@@ -3,6 +3,7 @@
 // out. Parsing is config/parse.h, changes made at the control socket are config/overrides.h.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -112,6 +113,11 @@ struct ServiceConfig {
   bool operator==(const ServiceConfig&) const = default;
 };
 
+// Whether backends, or the sidecar, answer clients by the appliance: it has to know the way back.
+inline bool goes_by_dnat(const ServiceConfig& service) {
+  return service.mode == Mode::kDnat || service.tls;
+}
+
 struct PortRange {
   uint16_t first = 20000;
   uint16_t last = 32767;  // inclusive
@@ -185,11 +191,18 @@ enum class SidecarKind : uint8_t {
 };
 
 struct Config {
+  // Whether any service is for the sidecar.
+  bool has_tls() const {
+    return std::any_of(services.begin(), services.end(),
+                       [](const ServiceConfig& service) { return service.tls.has_value(); });
+  }
+
   ApplianceConfig appliance;
   DataplaneConfig dataplane;
   DpdkConfig dpdk;
   ControlConfig control;
   SidecarKind sidecar = SidecarKind::kHaproxy;
+  std::string sidecar_namespace = "penstock-tls";  // the network namespace that it is in
   std::vector<ServiceConfig> services;
   bool operator==(const Config&) const = default;
 };

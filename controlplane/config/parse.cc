@@ -219,7 +219,7 @@ void read_service(const toml::table& table, const std::string& file, Config& con
 void read_document(const toml::table& document, const ConfigSource& source, bool is_main,
                    Config& config, ConfigPlaces& places, Findings& findings) {
   TomlReader reader(document, source.file, "", findings);
-  read_sidecar(reader, config.sidecar);
+  read_sidecar(reader, config);
   if (is_main) {
     places.dataplane = places.interfaces = {source.file, 0, 0, "dataplane.interfaces"};
     if (const auto* table = reader.table("appliance")) {
@@ -240,7 +240,9 @@ void read_document(const toml::table& document, const ConfigSource& source, bool
       if (reader.table(key))
         reader.fault(key, "belongs in the main file: a fragment holds [[service]]");
     }
-    if (reader.has("sidecar")) reader.fault("sidecar", "belongs in the main file");
+    for (const char* key : {"sidecar", "sidecar_namespace"}) {
+      if (reader.has(key)) reader.fault(key, "belongs in the main file");
+    }
   }
   for (const auto* service : reader.tables("service")) {
     read_service(*service, source.file, config, places, findings);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <regex>
 #include <set>
 
 #include "controlplane/config/suggest.h"
@@ -174,9 +175,16 @@ void check_ports(const Config& config, const ConfigPlaces& places, Findings& fin
 
 }  // namespace
 
-void read_sidecar(TomlReader& document, SidecarKind& sidecar) {
-  document.choice<SidecarKind>("sidecar", sidecar,
+void read_sidecar(TomlReader& document, Config& config) {
+  document.choice<SidecarKind>("sidecar", config.sidecar,
                                {{"haproxy", SidecarKind::kHaproxy}, {"none", SidecarKind::kNone}});
+  document.text("sidecar_namespace", config.sidecar_namespace);
+  if (!std::regex_match(config.sidecar_namespace, std::regex("[A-Za-z0-9_-]{1,64}"))) {
+    document.fault("sidecar_namespace",
+                   fmt::format("found {}, expected the name of a network namespace: letters, "
+                               "digits, - and _",
+                               in_quotes(config.sidecar_namespace)));
+  }
 }
 
 Tls read_tls(const toml::table& table, const std::string& file, TlsPlaces& places,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table [service.tls] and the key `sidecar`, and their rules. Files that are named are not
-// looked at: sidecar/certificate.h does that.
+// The table [service.tls] and the keys `sidecar` and `sidecar_namespace`, and their rules. Files
+// that are named are not looked at: sidecar/certificate.h does that.
 //
 // Ports that clients reach by TCP have one owner each at an address: a service, TLS, or a redirect.
 // The one exception is redirect_http of a service at port 80, the usual case: clients who come
@@ -19,7 +19,7 @@ namespace penstock {
 
 constexpr uint16_t kRedirectPort = 80;
 
-void read_sidecar(TomlReader& document, SidecarKind& sidecar);
+void read_sidecar(TomlReader& document, Config& config);
 
 Tls read_tls(const toml::table& table, const std::string& file, TlsPlaces& places,
              Findings& findings);

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "controlplane/config/tls.h"
+#include "controlplane/plan/sidecar_places.h"
 #include "controlplane/plan/table_places.h"
 
 namespace penstock {
@@ -81,10 +83,7 @@ ForwardingSettings settings(const PlanInput& input) {
   to.hash_key = input.hash_key;
   to.snat_addresses = by_family(input.snat_addresses);
   to.tunnel_sources = tunnel_sources(from.tunnel_sources, to.snat_addresses);
-  const bool has_dnat =
-      std::any_of(input.config.services.begin(), input.config.services.end(),
-                  [](const ServiceConfig& service) { return service.mode == Mode::kDnat; });
-  if (has_dnat) {
+  if (std::any_of(input.config.services.begin(), input.config.services.end(), goes_by_dnat)) {
     to.own_addresses = by_family(input.own_addresses);
     to.gateways = input.gateways;
   }
@@ -111,6 +110,11 @@ BackendEntry backend_entry(const PlanInput& input, const Instance& instance) {
   const auto hop = input.next_hops.find(entry.endpoint.address);
   if (hop != input.next_hops.end()) entry.next_hop = hop->second;
   return entry;
+}
+
+// Clients who come for a redirect meet the sidecar at the service's own place.
+bool is_redirect_alone(const ServiceConfig& service) {
+  return service.tls && service.tls->redirect_http && service.vip.port == kRedirectPort;
 }
 
 // Health aside.
@@ -159,14 +163,32 @@ class Planner {
 
  private:
   Result<void> add(const ServiceConfig& service) {
-    const ServiceId id = service_ids_.of({service.protocol, service.vip});
-    if (id == 0) {
-      return fail(ErrorKind::kConflict,
-                  fmt::format("no room for service {}: raise dataplane.max_services above {}",
-                              service.name, input_.config.dataplane.max_services));
+    const auto id = new_service(service, service.vip);
+    if (!id) return tl::unexpected(id.error());
+    plan_.service_ids[service.name] = *id;
+    plan_.next.forwarding.services[*id] = entry_of(service, *id);
+    auto members = members_of(service);
+    if (!members) return tl::unexpected(members.error());
+    if (!service.tls) {
+      plan_.next.members[*id] = std::move(*members);
+      return {};
     }
-    plan_.service_ids[service.name] = id;
-    ServiceEntry& entry = plan_.next.forwarding.services[id];
+    return add_tls(service, *id, std::move(*members));
+  }
+
+  // The place in the tables of a service or of what stands beside it.
+  Result<ServiceId> new_service(const ServiceConfig& service, const Endpoint& vip) {
+    const ServiceId id = service_ids_.of({service.protocol, vip});
+    if (id != 0) return id;
+    return fail(
+        ErrorKind::kConflict,
+        fmt::format("no room for service {}{}: raise dataplane.max_services above {}", service.name,
+                    service.tls ? ", which takes up to four with its tls" : "",
+                    input_.config.dataplane.max_services));
+  }
+
+  ServiceEntry entry_of(const ServiceConfig& service, ServiceId id) const {
+    ServiceEntry entry;
     entry.protocol = service.protocol;
     entry.vip = service.vip;
     entry.mode = service.mode;
@@ -181,15 +203,95 @@ class Planner {
     if (service.affinity) {
       entry.affinity_idle = std::chrono::floor<std::chrono::seconds>(service.affinity->idle);
     }
+    return entry;
+  }
+
+  Result<std::vector<LookupMember>> members_of(const ServiceConfig& service) {
+    std::vector<LookupMember> members;
     const std::set<std::string> up = healthy(input_, service);
     for (const BackendConfig& backend : service.backends) {
       const bool is_up = up.contains(backend.name);
       const auto added = add(service, backend, is_up);
       if (!added) return tl::unexpected(added.error());
-      plan_.next.members[id].push_back(
+      members.push_back(
           {backend.name, backend.weight, is_up && may_take_clients(input_, backend), *added});
     }
+    return members;
+  }
+
+  // What stands beside the service `id`, whose own clients' members are these.
+  Result<void> add_tls(const ServiceConfig& service, ServiceId id,
+                       std::vector<LookupMember> members) {
+    if (!input_.sidecar) {
+      return fail(ErrorKind::kConflict,
+                  fmt::format("service {} has tls, and there is no sidecar", service.name));
+    }
+    const bool is_alone = is_redirect_alone(service);
+    TlsServices& tls = plan_.tls[service.name];
+    const auto onward = add_onward(service, onward_endpoint(service.vip.address.family, id));
+    if (!onward) return tl::unexpected(onward.error());
+    tls.onward = *onward;
+    if (!is_alone) plan_.next.forwarding.services[tls.onward].clients_of = id;
+    const auto clients = add_clients(service, service.tls->port);
+    if (!clients) return tl::unexpected(clients.error());
+    tls.clients = *clients;
+    if (service.tls->redirect_http) {
+      const auto redirect = add_clients(service, kRedirectPort);
+      if (!redirect) return tl::unexpected(redirect.error());
+      tls.redirect = *redirect;
+    }
+    if (const BackendConfig* acme = find_acme_backend(service)) {
+      const auto added = add_onward(service, acme_endpoint(service.vip.address.family, id));
+      if (!added) return tl::unexpected(added.error());
+      tls.acme = *added;
+      plan_.next.forwarding.services[tls.acme].affinity_idle = {};
+      const BackendId backend = plan_.backend_ids.at({service.name, acme->name});
+      plan_.next.members[tls.acme] = {{acme->name, 1, true, backend}};
+    }
+    if (is_alone) plan_.service_ids[service.name] = tls.onward;
+    plan_.next.members[plan_.service_ids[service.name]] = std::move(members);
     return {};
+  }
+
+  // From clients to the sidecar, which answers from the address that they came to.
+  Result<ServiceId> add_clients(const ServiceConfig& service, uint16_t port) {
+    const Endpoint vip{service.vip.address, port};
+    const auto id = new_service(service, vip);
+    if (!id) return id;
+    ServiceEntry entry = entry_of(service, *id);
+    entry.vip = vip;
+    entry.mode = Mode::kDnat;
+    entry.has_flows = had_flows(*id);
+    entry.syn_cookies = false;
+    entry.affinity_idle = {};
+    plan_.next.forwarding.services[*id] = entry;
+    const Instance sidecar{service.protocol, vip};
+    const auto backend = new_backend(service, "the sidecar", sidecar);
+    if (!backend) return backend;
+    BackendEntry& stands_for_it = plan_.next.forwarding.backends[*backend];
+    stands_for_it = backend_entry(input_, sidecar);
+    stands_for_it.next_hop = input_.sidecar;
+    stands_for_it.down = false;
+    stands_for_it.answers_for = *id;
+    plan_.sidecar_backends.insert(*backend);
+    plan_.next.members[*id] = {{"the sidecar", 1, true, *backend}};
+    return id;
+  }
+
+  // From the sidecar alone. Who may come in, and how often, was asked before it; the lists are
+  // asked once more, for what lasts longer than a change of them.
+  Result<ServiceId> add_onward(const ServiceConfig& service, const Endpoint& vip) {
+    const auto id = new_service(service, vip);
+    if (!id) return id;
+    ServiceEntry entry = entry_of(service, *id);
+    entry.vip = vip;
+    entry.mode = Mode::kNat;
+    entry.has_flows = true;
+    entry.syn_cookies = false;
+    entry.new_flows = {};
+    entry.only_from = input_.sidecar->interface_index;
+    plan_.next.forwarding.services[*id] = entry;
+    return id;
   }
 
   bool had_flows(ServiceId id) const {
@@ -197,20 +299,25 @@ class Planner {
     return before != current_.forwarding.services.end() && before->second.has_flows;
   }
 
+  Result<BackendId> new_backend(const ServiceConfig& service, const std::string& name,
+                                const Instance& instance) {
+    const BackendId id = backend_ids_.of(instance);
+    if (id != 0) return id;
+    return fail(ErrorKind::kConflict,
+                fmt::format("no room for backend {} of service {}: raise "
+                            "dataplane.max_backends above {}",
+                            name, service.name, input_.config.dataplane.max_backends));
+  }
+
   Result<BackendId> add(const ServiceConfig& service, const BackendConfig& backend, bool is_up) {
     const Instance instance{service.protocol, backend.endpoint};
-    const BackendId id = backend_ids_.of(instance);
-    if (id == 0) {
-      return fail(ErrorKind::kConflict,
-                  fmt::format("no room for backend {} of service {}: raise "
-                              "dataplane.max_backends above {}",
-                              backend.name, service.name, input_.config.dataplane.max_backends));
-    }
-    plan_.backend_ids[{service.name, backend.name}] = id;
+    const auto id = new_backend(service, backend.name, instance);
+    if (!id) return id;
+    plan_.backend_ids[{service.name, backend.name}] = *id;
     const auto entry =
-        plan_.next.forwarding.backends.try_emplace(id, backend_entry(input_, instance)).first;
+        plan_.next.forwarding.backends.try_emplace(*id, backend_entry(input_, instance)).first;
     if (is_up) entry->second.down = false;
-    if (service.mode == Mode::kDnat) {
+    if (service.mode == Mode::kDnat && !is_redirect_alone(service)) {
       entry->second.is_shared = entry->second.answers_for != 0;
       if (!entry->second.is_shared) entry->second.answers_for = plan_.service_ids[service.name];
     }
@@ -234,6 +341,7 @@ class Planner {
     plan_.next.tables = current_.tables;
     TablePlaces places(current_, input_, plan_);
     for (const auto& [id, service] : plan_.next.forwarding.services) {
+      if (service.clients_of) continue;
       const std::vector<LookupMember>& now = plan_.next.members[id];
       const auto before = current_.members.find(id);
       if (before != current_.members.end() && before->second == now && !places.is_outdated(id)) {

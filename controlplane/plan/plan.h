@@ -33,6 +33,16 @@ struct PlanInput {
   std::set<ServiceId> busy_services;
   std::optional<AffinitySnapshot> affinity;  // absent: earlier lookup tables stay as they are
   std::set<std::pair<std::string, std::string>> drained_out;  // service, backend: past the deadline
+  std::optional<NextHop> sidecar;  // absent: there is none, and no service may have tls
+};
+
+// What a service with tls is beside itself, to the dataplane.
+struct TlsServices {
+  ServiceId clients = 0;   // at its TLS port: to the sidecar
+  ServiceId redirect = 0;  // the same at port 80; 0: none
+  ServiceId onward = 0;    // from the sidecar to its backends
+  ServiceId acme = 0;      // from there to the one for ACME challenges; 0: none
+  bool operator==(const TlsServices&) const = default;
 };
 
 // What is in the tables, and what it was computed from.
@@ -44,10 +54,14 @@ struct PlanState {
 
 struct Plan {
   Delta delta;
-  PlanState next;                                // the state once delta is applied
-  std::map<std::string, ServiceId> service_ids;  // by name
+  PlanState next;  // the state once delta is applied
+  // By name: whose lookup table has the service's backends. The one at its VIP, but where that
+  // leads to the sidecar for a redirect.
+  std::map<std::string, ServiceId> service_ids;
   std::map<std::pair<std::string, std::string>, BackendId>
-      backend_ids;  // by service name, backend name
+      backend_ids;                         // by service name, backend name
+  std::map<std::string, TlsServices> tls;  // by name: of those that have tls
+  std::set<BackendId> sidecar_backends;    // that stand for the sidecar
   // Earlier lookup tables were given up for want of room: clients that were not seen since may
   // move.
   std::set<ServiceId> forgetful_services;

@@ -27,6 +27,11 @@ void contest_where_different(LookupTable& to, const LookupTable& earlier) {
   }
 }
 
+void go_by(ServiceEntry& service, const ServiceEntry& other) {
+  service.lookup_table = other.lookup_table;
+  service.earlier = other.earlier;
+}
+
 }  // namespace
 
 TablePlaces::TablePlaces(const PlanState& current, const PlanInput& input, Plan& plan)
@@ -220,7 +225,7 @@ void TablePlaces::make_room() {
     size_t taken = 0;
     auto most = services.end();
     for (auto each = services.begin(); each != services.end(); ++each) {
-      if (each->second.affinity_idle.count() == 0) continue;
+      if (each->second.affinity_idle.count() == 0 || each->second.clients_of) continue;
       wanted++;
       taken += each->second.earlier.size() + is_affinity_table(each->second.lookup_table);
       if (most == services.end() || each->second.earlier.size() > most->second.earlier.size()) {
@@ -237,14 +242,17 @@ void TablePlaces::make_room() {
 
 void TablePlaces::finish() {
   for (auto& [id, service] : plan_.next.forwarding.services) {
-    if (service.affinity_idle.count() == 0) continue;
+    if (service.affinity_idle.count() == 0 || service.clients_of) continue;
     forget(id, service);
     release_who_may_not_stay(id, service);
   }
   make_room();
+  for (auto& [id, service] : plan_.next.forwarding.services) {
+    if (service.clients_of) go_by(service, plan_.next.forwarding.services.at(service.clients_of));
+  }
   std::set<LookupTableId> used;
   for (auto& [id, service] : plan_.next.forwarding.services) {
-    if (service.affinity_idle.count() > 0) settle_slots(id, service);
+    if (service.affinity_idle.count() > 0 && !service.clients_of) settle_slots(id, service);
     used.insert(service.lookup_table);
     used.insert(service.earlier.begin(), service.earlier.end());
   }

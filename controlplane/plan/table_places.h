@@ -6,7 +6,7 @@
 // the affinity tables for each table that differs from those it keeps, and goes back to one that is
 // dealt again. An earlier table goes when nobody is known by it any more, or when room is wanted,
 // and then the one that knows the fewest: so many places stay free that every service with affinity
-// can take one at once.
+// can take one at once. A service that goes by another one's clients has no tables of its own.
 #pragma once
 
 #include <set>

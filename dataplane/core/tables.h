@@ -13,7 +13,7 @@
 #include "dataplane/core/types.h"
 
 // Raised with every change of a layout below: tables of another version are not adopted.
-#define PS_LAYOUT_VERSION 12
+#define PS_LAYOUT_VERSION 13
 
 #define PS_GENERATIONS 2
 #define PS_LOOKUP_SLOTS 65537u  // prime, as Maglev wants
@@ -160,12 +160,12 @@ struct ps_service {
   __u8 hashes_port;                  // the client's, beside its address
   __u8 epoch_shift;                  // an epoch of its known clients is 2^this ticks
   __u16 earlier[PS_EARLIER_TABLES];  // lookup tables before, oldest first; 0: no more
-  __u8 is_guarded;                   // it has access lists, or a limit of new flows
+  __u8 is_guarded;                   // it has access lists, a limit of new flows, or only_from
   __u8 by_address;                   // packets go by their client's address, whatever came before
   __u32 affinity_ticks;  // for how long a client keeps its backend without a packet; 0: no affinity
   __u8 syn_cookies;      // mode nat, TCP: SYNs are answered by us
   __u8 clamps_mss;       // mode tunnel, TCP: SYNs ask for segments that fit
-  __u8 reserved_too[2];
+  __u16 clients_of;      // whose lookup tables and known clients it goes by; 0: its own
 
   // From here on a cache line that is read only where is_guarded.
   struct ps_address limit_mask;  // the part of a client's address that has a limit of its own
@@ -173,7 +173,8 @@ struct ps_service {
   __u32 limit_step;              // how much of it a new flow takes; 0: no limit
   __u32 limit_per_second;        // what that was made of, for the control plane
   __u32 access;                  // who is let in: as an entry of ps_access_node
-  __u8 reserved_of_guard[28];
+  __u32 only_from;               // the interface that flows are opened from; 0: any
+  __u8 reserved_of_guard[24];
 };
 PS_SIZE_IS(struct ps_service, 128);
 

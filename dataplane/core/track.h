@@ -63,7 +63,7 @@ PS_INLINE __u16 ps_select_backend(const struct ps_tables *tables, const struct p
   struct ps_client client = {};
   ps_set_address(family, &client.address, address);
   client.port = port;
-  client.service = route->service_id;
+  client.service = service->clients_of ? service->clients_of : route->service_id;
   client.generation = route->generation;
   client.now = frame->now_ticks;
   client.is_seen = (__u8)is_seen;
@@ -228,8 +228,9 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_meet_flow(const struct ps_tables *tables
     met.flow = ps_flow_of_entry(tables, route->settings, route->generation, family, known->entry,
                                 known->onward, frame->now_ticks, &met.word);
   }
-  const int refused = ps_admit(frame->handle, tables, route->settings, route->service,
-                               ps_asks_for(packet, met.flow ? met.word : 0, frame->now_ticks));
+  const int refused =
+      ps_admit(frame->handle, tables, route->settings, route->service,
+               ps_asks_for(packet, met.flow ? met.word : 0, frame->now_ticks, route->interface));
   // By constants, for the BPF verifier.
   if (refused == PS_REASON_new_flow_limit) return PS_REASON_new_flow_limit;
   if (refused) return PS_REASON_access_denied;

@@ -44,7 +44,8 @@ class AffinityReader {
     const uint32_t generation = tables_.control->generation & 1;
     for (uint32_t id = 1; id < tables_.max_services; id++) {
       const ps_service& service = *ps_service_at(&tables_, generation, id);
-      if (service.family && service.earlier[0]) add(static_cast<ServiceId>(id), service);
+      if (service.family && service.earlier[0] && !service.clients_of)
+        add(static_cast<ServiceId>(id), service);
     }
     return std::move(snapshot_);
   }

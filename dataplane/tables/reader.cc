@@ -101,7 +101,7 @@ Explanation explain_client(const ps_tables& tables, ServiceId id, const Endpoint
   ps_client asked{};
   asked.address = to_wire(client.address);
   asked.port = ps_wire16(client.port);
-  asked.service = id;
+  asked.service = service->clients_of ? service->clients_of : id;
   asked.generation = generation;
   asked.now = now_ticks;
   explanation.backend =

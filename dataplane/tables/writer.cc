@@ -150,7 +150,9 @@ ps_service to_table(const ServiceEntry& from) {
   to.affinity_ticks = ticks(from.affinity_idle);
   to.epoch_shift = static_cast<uint8_t>(std::bit_width(std::max(to.affinity_ticks, 1u) - 1));
   std::copy(from.earlier.begin(), from.earlier.end(), to.earlier);
-  to.is_guarded = !from.access.empty() || from.new_flows.per_second != 0;
+  to.clients_of = from.clients_of;
+  to.only_from = from.only_from;
+  to.is_guarded = !from.access.empty() || from.new_flows.per_second != 0 || from.only_from != 0;
   to.by_address = !to.has_flows && !to.is_guarded && !to.affinity_ticks;
   to.limit_mask = prefix_mask(from.new_flows.prefix_bits);
   to.limit_per_second = from.new_flows.per_second;
@@ -174,6 +176,8 @@ ServiceEntry from_table(const ps_service& from) {
   for (const uint16_t place : from.earlier) {
     if (place) to.earlier.push_back(place);
   }
+  to.clients_of = from.clients_of;
+  to.only_from = from.only_from;
   if (from.limit_step) {
     to.new_flows = {from.limit_per_second,
                     static_cast<uint32_t>(from.limit_burst / from.limit_step),
