@@ -5,11 +5,13 @@
 //
 // A file is PEM: the server's certificate, then the intermediate that signed it, then the one that
 // signed that; and the private key, before, behind or among them. That nobody trusts the issuer is
-// not judged: it is the client's business. Pure, but for reading the file.
+// not judged: it is the client's business. Nor are times without `now`, for a file that serves
+// already. Pure, but for reading the file.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,14 +39,15 @@ struct Certificate {
 };
 
 // One file. An error names it and the way out; nothing is judged twice, the first fault tells.
-Result<Certificate> read_certificate(const std::string& path, sys_seconds now);
+Result<Certificate> read_certificate(const std::string& path, std::optional<sys_seconds> now);
 
 // What HAProxy serves for `crt PATH`: the file, or, when it is not there, PATH.rsa and PATH.ecdsa,
 // of which each client gets the one that it can use. An error of one is an error.
-Result<std::vector<Certificate>> read_certificates(const std::string& path, sys_seconds now);
+Result<std::vector<Certificate>> read_certificates(const std::string& path,
+                                                   std::optional<sys_seconds> now);
 
 // The file's text, for read_certificate; `path` names it in errors.
 Result<Certificate> parse_certificate(const std::string& path, std::string_view pem,
-                                      sys_seconds now);
+                                      std::optional<sys_seconds> now);
 
 }  // namespace penstock

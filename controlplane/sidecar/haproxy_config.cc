@@ -45,6 +45,12 @@ defaults http
   timeout server 10m
 )";
 
+constexpr std::string_view kVersions = R"(
+# How many connections came by each version of TLS.
+backend tls_versions from tcp
+  stick-table type string len 16 size 16 store conn_cnt
+)";
+
 constexpr std::string_view kTcpDefaults = R"(
 defaults tcp
   mode tcp
@@ -121,6 +127,7 @@ class Writer {
     add("{}", kHttpDefaults);
     add("  # WebSockets.\n  timeout tunnel {}ms\n", plan_.tunnel_timeout.count());
     add("{}  timeout tunnel {}ms\n", kTcpDefaults, plan_.tunnel_timeout.count());
+    add("{}", kVersions);
     for (const SidecarListener& listener : listeners) {
       add("\n# Service {:?}.\n", listener.service);
       tls_frontend_of(listener);
@@ -143,8 +150,9 @@ class Writer {
         "  # dropped its privileges before.\n"
         "  master-worker\n"
         "  pidfile {}\n"
-        "  # A reload takes the listening sockets over by it.\n"
-        "  stats socket {} mode 600 level admin expose-fd listeners\n"
+        "  # In a directory for penstock and HAProxy alone. A reload takes the listening sockets\n"
+        "  # over by it.\n"
+        "  stats socket {} mode 666 level admin expose-fd listeners\n"
         "  maxconn {}\n"
         "  nbthread {}\n",
         word(plan_.pid_file), word(plan_.stats_socket), plan_.max_connections, plan_.threads);
@@ -160,6 +168,7 @@ class Writer {
         tls.min_version == TlsVersion::k13 || tls.profile == TlsProfile::kModern;
     add(" ssl-min-ver {}{} tls-ticket-keys {}\n", is_13_only ? "TLSv1.3" : "TLSv1.2",
         tls.http ? " alpn h2,http/1.1" : "", word(plan_.ticket_key_file));
+    add("  tcp-request session track-sc0 ssl_fc_protocol table tls_versions\n");
     if (tls.http) request_headers("https");
     if (tls.hsts.count() > 0) {
       add("  # HSTS, on answers of our own too.\n"
@@ -185,12 +194,14 @@ class Writer {
 
   void onward_backend(const SidecarListener& listener) {
     add("\nbackend {} from {}\n"
-        "  # From the client's address, by which the dataplane chooses.\n"
-        "  source {} usesrc clientip\n"
-        "  server vip {}{}\n",
-        section_name("onward", listener.service), defaults_of(listener.tls),
-        listener.onward.address.is_ipv4() ? "0.0.0.0" : "[::]", to_string(listener.onward),
-        listener.tls.proxy_protocol ? " send-proxy-v2" : "");
+        "  # From the client's address, by which the dataplane chooses.\n",
+        section_name("onward", listener.service), defaults_of(listener.tls));
+    server("penstock", listener.onward, listener.tls.proxy_protocol ? " send-proxy-v2" : "");
+  }
+
+  void server(std::string_view name, const Endpoint& endpoint, std::string_view options) {
+    add("  source {} usesrc clientip\n  server {} {}{}\n",
+        endpoint.address.is_ipv4() ? "0.0.0.0" : "[::]", name, to_string(endpoint), options);
   }
 
   void redirect_frontend(const SidecarListener& listener) {
@@ -218,10 +229,8 @@ class Writer {
   }
 
   void acme_backend(const SidecarListener& listener) {
-    add("\nbackend {} from http\n"
-        "  # From the sidecar's own address: this one is not by way of the dataplane.\n"
-        "  server acme {}\n",
-        section_name("acme", listener.service), to_string(*listener.acme));
+    add("\nbackend {} from http\n", section_name("acme", listener.service));
+    server("acme", *listener.acme, "");
   }
 
   static std::string_view defaults_of(const Tls& tls) { return tls.http ? "http" : "tcp"; }

@@ -2,10 +2,10 @@
 // HAProxy's configuration for the TLS services: a pure function of a plan, so that equal plans give
 // equal text, and a reload is needed only when the text changed. Written for HAProxy 2.6.
 //
-// Of each service there are a frontend that ends TLS, a backend whose only server is the service's
-// own port, where the dataplane balances the connection as if the client had opened it, and, where
-// asked for, a frontend that redirects and a backend for ACME challenges. HAProxy judges no health:
-// penstock does.
+// Of each service there are a frontend that ends TLS, a backend whose only server is the place that
+// the dataplane keeps for it, where it balances the connection as if the client had opened it, and,
+// where asked for, a frontend that redirects and a backend for ACME challenges. HAProxy judges no
+// health: penstock does.
 #pragma once
 
 #include <chrono>
@@ -23,9 +23,9 @@ namespace penstock {
 struct SidecarListener {
   std::string service;           // its name
   Endpoint clients;              // the VIP with the TLS port
-  Endpoint onward;               // the VIP with the service's own port
+  Endpoint onward;               // where the dataplane balances the connection
   Tls tls;                       // with at least one certificate
-  std::optional<Endpoint> acme;  // of tls.acme; reached from the sidecar's own address
+  std::optional<Endpoint> acme;  // the same for tls.acme
   bool operator==(const SidecarListener&) const = default;
 };
 

@@ -32,7 +32,7 @@ Endpoint endpoint(const char* text) {
 SidecarListener web(const std::string& directory) {
   SidecarListener listener{.service = "web",
                            .clients = endpoint("203.0.113.10:443"),
-                           .onward = endpoint("203.0.113.10:80")};
+                           .onward = endpoint("169.254.80.1:1")};
   listener.tls.certificates = {directory + "/example.com.pem", directory + "/example.org.pem"};
   return listener;
 }
@@ -41,8 +41,8 @@ SidecarListener web(const std::string& directory) {
 SidecarListener strict(const std::string& directory) {
   SidecarListener listener{.service = "strict web",
                            .clients = endpoint("[2001:db8:113::10]:8443"),
-                           .onward = endpoint("[2001:db8:113::10]:80"),
-                           .acme = endpoint("[2001:db8:10::1]:3000")};
+                           .onward = endpoint("[fd70:656e:7374::1]:2"),
+                           .acme = endpoint("[fd70:656e:7374::2]:2")};
   listener.tls.certificates = {directory + "/example.com.pem"};
   listener.tls.min_version = TlsVersion::k13;
   listener.tls.profile = TlsProfile::kModern;
@@ -54,7 +54,7 @@ SidecarListener strict(const std::string& directory) {
 SidecarListener bytes(const std::string& directory) {
   SidecarListener listener{.service = "mail",
                            .clients = endpoint("203.0.113.10:993"),
-                           .onward = endpoint("203.0.113.10:143")};
+                           .onward = endpoint("169.254.80.1:3")};
   listener.tls.certificates = {directory + "/example.com.pem"};
   listener.tls.http = false;
   listener.tls.proxy_protocol = true;
