@@ -85,6 +85,9 @@ int check(const Options& options) {
   if (config->dataplane.driver == "dpdk") {
     if (const auto able = check_dpdk(); !able) return complain(able.error().message);
   }
+  if (const auto faults = certificate_faults(*config); !faults.empty()) {
+    return complain(fmt::format("{}", fmt::join(faults, "\n")));
+  }
   tell_offloads(*config);
   size_t backends = 0;
   for (const auto& service : config->services) backends += service.backends.size();
@@ -105,6 +108,18 @@ int status(const Options& options) {
     fmt::print("{}\n", json::serialize(*answer));
   } else {
     fmt::print("{}", status_table(answer->as_object(), isatty(STDOUT_FILENO) != 0));
+  }
+  return 0;
+}
+
+int tls_status(const Options& options) {
+  const auto answer = ask_daemon(options.socket, "GET", "/v1/status");
+  if (!answer) return complain(answer.error().message);
+  const json::object& document = answer->as_object();
+  if (options.json) {
+    fmt::print("{}\n", json::serialize(document.at("sidecar")));
+  } else {
+    fmt::print("{}", certificate_table(document, isatty(STDOUT_FILENO) != 0));
   }
   return 0;
 }
@@ -234,6 +249,11 @@ class CommandLine {
   void add_question_verbs() {
     verb("status", "what is forwarded where, and how everything is", status)
         ->add_flag("--json", options_.json, "for programs");
+    CLI::App* tls =
+        app_.add_subcommand("tls", "what ends TLS")->require_subcommand(1)->fallthrough();
+    CLI::App* tls_verb = tls->add_subcommand("status", "its state, certificates and their expiry");
+    tls_verb->fallthrough()->callback([this] { exit_status_ = tls_status(options_); });
+    tls_verb->add_flag("--json", options_.json, "for programs");
     CLI::App* command = verb("explain", "which backend a client meets, and why", explain);
     command
         ->add_option("CLIENT", options_.client,

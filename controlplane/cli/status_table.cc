@@ -62,6 +62,14 @@ std::string state_of(const json::object& backend) {
                           : std::string(", draining"));
 }
 
+std::string words(const json::value& list) {
+  std::string all;
+  for (const json::value& word : list.as_array()) {
+    all += (all.empty() ? "" : ", ") + std::string(word.as_string());
+  }
+  return all;
+}
+
 std::string remark_on(const json::object& backend) {
   return text(backend, backend.at("next_hop").is_null() ? "unresolved" : "detail");
 }
@@ -90,6 +98,41 @@ std::vector<Row> reason_rows(const json::object& counted) {
   return rows;
 }
 
+// What comes by TLS; nothing for a service without.
+std::string tls_lines(const json::value& value) {
+  if (value.is_null()) return "";
+  const auto& tls = value.as_object();
+  return fmt::format(
+             "  by TLS at {}: {} connections of {}, {} flows; failed: {} handshakes, {} requests\n",
+             text(tls, "address"), count(number(tls, "connections")),
+             count(number(tls, "connections_total")), count(live(tls.at("flows").as_object())),
+             count(number(tls, "failed_handshakes")), count(number(tls, "errors"))) +
+         align(reason_rows(tls), "  ");
+}
+
+// Two lines; nothing where there is none.
+std::string sidecar_line(const json::value& value) {
+  if (value.is_null()) return "";
+  const auto& sidecar = value.as_object();
+  if (text(sidecar, "kind") == "none") {
+    return fmt::format("TLS: a program of yours, in the network namespace {}\n",
+                       text(sidecar, "namespace"));
+  }
+  std::string lines = fmt::format(
+      "TLS: haproxy {}, process {}, {} restarts, {} certificates\n  {} connections, {} "
+      "handshakes/s",
+      text(sidecar, "state"), number(sidecar, "pid"), number(sidecar, "restarts"),
+      sidecar.at("certificates").as_array().size(), count(number(sidecar, "connections")),
+      count(number(sidecar, "handshakes_per_second")));
+  const char* separator = "; ";
+  for (const auto& [version, connections] : sidecar.at("versions").as_object()) {
+    lines += fmt::format("{}{} by {}", separator, count(connections.to_number<uint64_t>()),
+                         std::string_view(version));
+    separator = ", ";
+  }
+  return lines + "\n";
+}
+
 std::string service_block(const json::object& service, bool colour) {
   const auto& counters = service.at("counters").as_object();
   std::string block = fmt::format(
@@ -109,7 +152,8 @@ std::string service_block(const json::object& service, bool colour) {
   for (const json::value& backend : service.at("backends").as_array()) {
     rows.push_back(backend_row(backend.as_object(), colour));
   }
-  return block + align(rows, "  ") + align(reason_rows(service), "  ");
+  return block + align(rows, "  ") + align(reason_rows(service), "  ") +
+         tls_lines(service.at("tls"));
 }
 
 // A line for each worker; nothing where no process of its own forwards.
@@ -147,6 +191,7 @@ std::string headline(const json::object& status) {
                          device == text(interface, "name") ? "" : fmt::format(" on {}", device));
   }
   lines += forwarder_lines(dataplane.at("forwarder"));
+  lines += sidecar_line(status.at("sidecar"));
   return lines + fmt::format("flows: {} half-open, {} established, {} closing; room for {}\n",
                              count(number(flows, "half_open")), count(number(flows, "established")),
                              count(number(flows, "closing")),
@@ -172,10 +217,35 @@ std::string status_table(const json::object& status, bool colour) {
   return others.empty() ? table : table + "\nof no service:\n" + align(others, "  ");
 }
 
+std::string certificate_table(const json::object& status, bool colour) {
+  const json::value& sidecar = status.at("sidecar");
+  if (sidecar.is_null()) return "no service has tls\n";
+  std::vector<Row> rows{
+      {{"CERTIFICATE"}, {"KEY"}, {"EXPIRES"}, {"DAYS", true}, {"SERVICES"}, {"NAMES"}}};
+  std::string refused;
+  for (const json::value& item : sidecar.as_object().at("certificates").as_array()) {
+    const auto& certificate = item.as_object();
+    const auto days = certificate.at("days_left").to_number<int64_t>();
+    rows.push_back({{text(certificate, "file")},
+                    {text(certificate, "key")},
+                    {text(certificate, "not_after")},
+                    {fmt::format("{}", days), true, colour && days <= 30 ? kAlarm : nullptr},
+                    {words(certificate.at("services"))},
+                    {words(certificate.at("names"))}});
+    if (const std::string why = text(certificate, "refused"); !why.empty()) {
+      refused +=
+          painted(fmt::format("refused: {}; the one before serves on", why), kAlarm, colour) + "\n";
+    }
+  }
+  return sidecar_line(sidecar) + align(rows, "") + refused;
+}
+
 std::string explanation_text(const json::object& explanation) {
   std::vector<Row> rows;
-  for (const char* key : {"client", "service", "hashed", "hash", "slot", "backend", "why"}) {
+  for (const char* key :
+       {"client", "service", "hashed", "hash", "slot", "backend", "backend_by_tls", "why"}) {
     const json::value& value = explanation.at(key);
+    if (value.is_null()) continue;
     rows.push_back(
         {{key}, {value.is_string() ? std::string(value.as_string()) : json::serialize(value)}});
   }

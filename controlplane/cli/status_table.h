@@ -9,6 +9,8 @@ namespace penstock {
 
 // `colour`: with terminal escapes, for what needs attention.
 std::string status_table(const boost::json::object& status, bool colour);
+// Of a status: the sidecar and its certificates.
+std::string certificate_table(const boost::json::object& status, bool colour);
 std::string explanation_text(const boost::json::object& explanation);
 
 }  // namespace penstock

@@ -13,6 +13,7 @@
 #include "controlplane/control/fixed_settings.h"
 #include "controlplane/control/state_files.h"
 #include "controlplane/netlink/reserved_ports.h"
+#include "controlplane/sidecar/namespace.h"
 #include "dataplane/dpdk/dpdk_dataplane.h"
 #include "dataplane/xdp/xdp_dataplane.h"
 
@@ -48,16 +49,30 @@ milliseconds longest_timeout(const Config& config) {
   return longest;
 }
 
-bool has_leaving_backends(const Config& config, const ForwardingState& state) {
+bool has_leaving_backends(const Config& config, const Plan& plan) {
   std::set<std::pair<Protocol, Endpoint>> configured;
   for (const ServiceConfig& service : config.services) {
     for (const auto& backend : service.backends) {
       configured.emplace(service.protocol, backend.endpoint);
     }
   }
-  return std::any_of(state.backends.begin(), state.backends.end(), [&](const auto& entry) {
-    return !configured.contains({entry.second.protocol, entry.second.endpoint});
+  const auto& backends = plan.next.forwarding.backends;
+  return std::any_of(backends.begin(), backends.end(), [&](const auto& entry) {
+    return !plan.sidecar_backends.contains(entry.first) &&
+           !configured.contains({entry.second.protocol, entry.second.endpoint});
   });
+}
+
+// Those that stand for the sidecar: it answers by the very place that it is reached at.
+std::set<BackendId> sidecar_backends(const ForwardingState& state) {
+  std::set<BackendId> found;
+  for (const auto& [id, backend] : state.backends) {
+    const auto service = state.services.find(backend.answers_for);
+    if (service != state.services.end() && service->second.vip == backend.endpoint) {
+      found.insert(id);
+    }
+  }
+  return found;
 }
 
 bool has_affinity(const ForwardingState& state) {
@@ -101,20 +116,6 @@ Result<void> first_failure(std::initializer_list<Result<void>> results) {
   return {};
 }
 
-// Nothing starts the sidecar yet: who asked for TLS is not to believe that it is served.
-Result<Config> refuse_tls(const std::string& file, Config&& config) {
-  for (const ServiceConfig& service : config.services) {
-    if (!service.tls) continue;
-    return fail(
-        ErrorKind::kUnsupported,
-        fmt::format("{}: service \"{}\": [service.tls] is understood, but this version does "
-                    "not serve it: leave the table out, and let a program of your own end "
-                    "TLS",
-                    file, service.name));
-  }
-  return std::move(config);
-}
-
 }  // namespace
 
 Daemon::Daemon(boost::asio::io_context& context, Wanted wanted)
@@ -135,17 +136,33 @@ Result<std::unique_ptr<Daemon>> Daemon::start(boost::asio::io_context& context, 
 // All that can fail for a reason of the operator's comes before the dataplane is touched.
 Result<void> Daemon::open(const OpenDataplane& open_dataplane) {
   if (auto prepared = prepare(); !prepared) return prepared;
-  auto dataplane = open_dataplane(wanted_.config);
-  if (!dataplane) return tl::unexpected(dataplane.error());
+  if (auto opened = open_sidecar(); !opened) return opened;
+  Config with_sidecar = wanted_.config;
+  if (sidecar_) with_sidecar.dataplane.interfaces.emplace_back(kSidecarInterface);
+  auto dataplane = open_dataplane(with_sidecar);
+  if (!dataplane) {
+    if (sidecar_) sidecar_->give_up();
+    return tl::unexpected(dataplane.error());
+  }
   dataplane_ = std::move(*dataplane);
   plan_.next.forwarding = dataplane_->current();
   plan_.next.tables = affinity_tables(*dataplane_, plan_.next.forwarding);
+  plan_.sidecar_backends = sidecar_backends(plan_.next.forwarding);
   for (const auto& [id, flows] : dataplane_->flows().services) {
     if (!plan_.next.forwarding.services.contains(id)) retired_services_.insert(id);
   }
   const PortRange ports = wanted_.config.dataplane.snat_ports;
   if (auto reserved = reserve_ports(ports.first, ports.last); !reserved) return reserved;
   return open_watchers();
+}
+
+Result<void> Daemon::open_sidecar() {
+  const Config config = effective_config();
+  if (!config.has_tls()) return {};
+  auto sidecar = Sidecar::open(context_, config, Sidecar::directory_of(config));
+  if (!sidecar) return tl::unexpected(sidecar.error());
+  sidecar_ = std::move(*sidecar);
+  return {};
 }
 
 Result<void> Daemon::prepare() {
@@ -181,15 +198,16 @@ Result<void> Daemon::open_watchers() {
     plan_later();
   }));
   plan_later();
-  look_after_dataplane();
+  look_after_others();
   return {};
 }
 
-void Daemon::look_after_dataplane() {
+void Daemon::look_after_others() {
   if (stopped_) return;
+  if (sidecar_) sidecar_->look_after();
   if (auto well = dataplane_->look_after(); !well) spdlog::error("{}", well.error().message);
   look_.expires_after(kLookInterval);
-  look_.async_wait(while_alive(alive_, [this] { look_after_dataplane(); }));
+  look_.async_wait(while_alive(alive_, [this] { look_after_others(); }));
 }
 
 void Daemon::follow(const Config& config) {
@@ -199,12 +217,12 @@ void Daemon::follow(const Config& config) {
     for (const auto& backend : service.backends) addresses.insert(backend.endpoint.address);
   }
   for (const auto& [id, backend] : plan_.next.forwarding.backends) {
+    if (plan_.sidecar_backends.contains(id)) continue;
     addresses.insert(backend.endpoint.address);  // one that lingers has to be reached too
   }
   resolver_->set_targets({addresses.begin(), addresses.end()});
   resolver_->follow_gateways(
-      std::any_of(config.services.begin(), config.services.end(),
-                  [](const ServiceConfig& service) { return service.mode == Mode::kDnat; }));
+      std::any_of(config.services.begin(), config.services.end(), goes_by_dnat));
 }
 
 void Daemon::plan_later() {
@@ -236,7 +254,9 @@ Result<void> Daemon::plan_now() {
   const Config config = effective_config();
   note_drains(config);
   auto plan = make_plan_for(config);
-  auto taken = plan ? take(std::move(*plan)) : Result<void>(tl::unexpected(plan.error()));
+  auto taken = plan
+                   ? take_by_sidecar(config, *plan).and_then([&] { return take(std::move(*plan)); })
+                   : Result<void>(tl::unexpected(plan.error()));
   last_error_ = taken ? "" : taken.error().message;
   if (!taken) {
     plan_again_soon();
@@ -247,6 +267,16 @@ Result<void> Daemon::plan_now() {
     spdlog::warn("{}", announced.error().message);
   }
   watch_lingering();
+  return {};
+}
+
+// Before the dataplane leads clients there. What is wrong with it is told by its status, and keeps
+// no change of the backends from being made.
+Result<void> Daemon::take_by_sidecar(const Config& config, const Plan& plan) {
+  if (!sidecar_) return {};
+  if (auto taken = sidecar_->apply(config, plan); !taken) {
+    spdlog::error("{}", taken.error().message);
+  }
   return {};
 }
 
@@ -261,10 +291,11 @@ Result<Plan> Daemon::make_plan_for(const Config& config) const {
   for (const auto& [name, report] : monitor_->reports()) {
     if (report.health == Health::kUp) input.up.insert(name);
   }
-  if (has_leaving_backends(config, plan_.next.forwarding)) {  // else the pass is saved
+  if (has_leaving_backends(config, plan_)) {  // else the pass is saved
     for (const auto& [id, counts] : dataplane_->flows().backends) input.busy_backends.insert(id);
   }
   input.busy_services = retired_services_;
+  if (sidecar_) input.sidecar = sidecar_->hop();
   if (has_affinity(plan_.next.forwarding)) input.affinity = dataplane_->affinity();
   for (const auto& [name, deadline] : drain_deadlines(config)) {
     if (std::chrono::steady_clock::now() >= deadline) input.drained_out.insert(name);
@@ -330,6 +361,7 @@ void Daemon::watch_lingering() {
   std::erase_if(retired_services_, [&](ServiceId id) { return !flows.services.contains(id); });
   std::set<BackendId> configured;
   for (const auto& [name, id] : plan_.backend_ids) configured.insert(id);
+  configured.insert(plan_.sidecar_backends.begin(), plan_.sidecar_backends.end());
   again_.cancel();
   const auto& state = plan_.next.forwarding;
   const bool keeps_tables =
@@ -383,7 +415,17 @@ Result<void> Daemon::adopt(Wanted wanted) {
   if (stopped_) return fail(ErrorKind::kConflict, "the daemon is ending: start it again first");
   const Config effective = with_overrides(wanted.config, wanted.overrides);
   if (auto served = check_addresses(effective, own_addresses_); !served) return served;
-  if (auto plan = make_plan_for(effective); !plan) return tl::unexpected(plan.error());
+  if (effective.has_tls() && !sidecar_) {
+    return fail(ErrorKind::kConflict,
+                "this daemon was started without [service.tls], and only a start makes the "
+                "sidecar's place: restart it (`systemctl restart penstock`, or end `penstock run` "
+                "and run it again); packets are forwarded on meanwhile");
+  }
+  const auto plan = make_plan_for(effective);
+  if (!plan) return tl::unexpected(plan.error());
+  if (sidecar_) {
+    if (auto able = sidecar_->check(effective, *plan); !able) return able;
+  }
   const std::string& directory = wanted_.config.control.state_directory;
   if (auto saved = save_overrides(directory, wanted.overrides); !saved) return saved;
   std::swap(wanted_, wanted);
@@ -400,13 +442,15 @@ Result<void> Daemon::adopt(Wanted wanted) {
 Result<void> Daemon::stop_forwarding() {
   if (auto removed = dataplane_->remove(); !removed) return removed;
   stopped_ = true;
+  const auto sidecar_ended = sidecar_ ? sidecar_->end() : Result<void>{};
   const PortRange ports = wanted_.config.dataplane.snat_ports;
-  return first_failure({announcer_->withdraw(), release_ports(ports.first, ports.last)});
+  return first_failure(
+      {sidecar_ended, announcer_->withdraw(), release_ports(ports.first, ports.last)});
 }
 
 Result<Config> read_config(const std::string& file) {
   auto config = load_config(file);
-  if (config) return refuse_tls(file, std::move(*config));
+  if (config) return std::move(*config);
   std::vector<std::string> lines;
   for (const Diagnostic& diagnostic : config.error()) lines.push_back(to_string(diagnostic));
   return fail(ErrorKind::kInvalid, fmt::format("{}", fmt::join(lines, "\n")));
@@ -420,8 +464,8 @@ Result<void> clean_up(const Config& config) {
   std::error_code ignored;  // nobody listens there: the dataplane was nobody's
   if (fs::is_socket(config.control.socket, ignored)) fs::remove(config.control.socket, ignored);
   const PortRange ports = config.dataplane.snat_ports;
-  return first_failure(
-      {withdraw_all(config.control.state_directory), release_ports(ports.first, ports.last)});
+  return first_failure({Sidecar::clean_up(config), withdraw_all(config.control.state_directory),
+                        release_ports(ports.first, ports.last)});
 }
 
 }  // namespace penstock

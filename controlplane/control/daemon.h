@@ -22,6 +22,7 @@
 #include "controlplane/health/monitor.h"
 #include "controlplane/netlink/next_hops.h"
 #include "controlplane/plan/plan.h"
+#include "controlplane/sidecar/sidecar.h"
 #include "dataplane/dataplane.h"
 
 namespace penstock {
@@ -60,6 +61,7 @@ class Daemon {
   const Dataplane& dataplane() const { return *dataplane_; }
   const HealthMonitor& health() const { return *monitor_; }
   const NextHopResolver& next_hops() const { return *resolver_; }
+  const Sidecar* sidecar() const { return sidecar_.get(); }  // nullptr: no service had tls at start
   const HashKey& hash_key() const { return hash_key_; }
   // Why the last plan could not be carried out; empty: it was.
   const std::string& last_error() const { return last_error_; }
@@ -79,6 +81,8 @@ class Daemon {
   Daemon(boost::asio::io_context& context, Wanted wanted);
 
   Result<void> open(const OpenDataplane& open_dataplane);
+  Result<void> open_sidecar();
+  Result<void> take_by_sidecar(const Config& config, const Plan& plan);
   Result<void> prepare();
   Result<void> open_watchers();
   Result<void> adopt(Wanted wanted);
@@ -93,12 +97,13 @@ class Daemon {
   DrainTimes drain_deadlines(const Config& config) const;
   void watch_lingering();
   void plan_again_soon();
-  void look_after_dataplane();
+  void look_after_others();
 
   boost::asio::io_context& context_;
   Wanted wanted_;
   HashKey hash_key_{};
   OwnAddresses own_addresses_;  // at this start
+  std::unique_ptr<Sidecar> sidecar_;
   std::unique_ptr<Dataplane> dataplane_;
   std::unique_ptr<HealthMonitor> monitor_;
   std::unique_ptr<NextHopResolver> resolver_;
@@ -120,7 +125,7 @@ class Daemon {
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 
-// The file's configuration. kInvalid: a line a fault; kUnsupported: it asks for what is not served.
+// The file's configuration. kInvalid: a line a fault.
 Result<Config> read_config(const std::string& file);
 
 // Cleans up what a daemon with this configuration has left, when none runs.

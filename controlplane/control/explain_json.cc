@@ -86,6 +86,17 @@ std::string hashed_text(const ServiceConfig& service, const Endpoint& client) {
   return service.hash == HashOf::kFlow ? fmt::format("{}, port {}", text, client.port) : text;
 }
 
+// Where the client's connections by TLS lead; null: it has none, or a port of the sidecar's own
+// would say.
+json::value backend_by_tls(const Daemon& daemon, const ServiceConfig& service,
+                           const Endpoint& client) {
+  const auto places = daemon.plan().tls.find(service.name);
+  if (places == daemon.plan().tls.end() || service.hash == HashOf::kFlow) return nullptr;
+  const Explanation explanation = daemon.dataplane().explain(places->second.onward, client);
+  return json::value_from(
+      explanation.is_denied ? "" : name_of(daemon, service.name, explanation.backend));
+}
+
 // An address alone has port 0.
 std::optional<Endpoint> parse_client(const std::string& text) {
   if (const auto address = IpAddress::parse(text)) return Endpoint{*address, 0};
@@ -149,6 +160,7 @@ Result<json::object> explain_json(const Daemon& daemon, const std::string& clien
       {"backend", backend},
       {"selected", selected},
       {"home", home},
+      {"backend_by_tls", backend_by_tls(daemon, *service, *client)},
       {"denied", explanation.is_denied},
       {"why", explanation.is_denied ? why_denied(*service, client->address)
                                     : why(daemon, *service, home, backend, selected)}};

@@ -19,6 +19,8 @@ std::string fixed_key_that_differs(const Config& before, const Config& after) {
   if (a.access_nodes != b.access_nodes) return "dataplane.access_nodes";
   if (a.pin_path != b.pin_path) return "dataplane.pin_path";
   if (!(before.dpdk == after.dpdk)) return "dpdk";
+  if (before.sidecar != after.sidecar) return "sidecar";
+  if (before.sidecar_namespace != after.sidecar_namespace) return "sidecar_namespace";
   if (before.control.socket != after.control.socket) return "control.socket";
   if (before.control.state_directory != after.control.state_directory) {
     return "control.state_directory";

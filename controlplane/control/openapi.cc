@@ -15,7 +15,7 @@ constexpr std::string_view kDocument = R"json({
   "paths": {
     "/v1/status": {
       "get": {
-        "summary": "Interfaces and their offloads, services, backends, health, flows, counters",
+        "summary": "Interfaces, services, backends, health, flows, counters, the TLS sidecar",
         "responses": {"200": {"description": "the status"}}
       }
     },
@@ -30,7 +30,7 @@ constexpr std::string_view kDocument = R"json({
           {"name": "service", "in": "query", "required": true, "schema": {"type": "string"}}
         ],
         "responses": {
-          "200": {"description": "hash, slot, backend, selected (by its slot), home, denied, why"},
+          "200": {"description": "its hash and slot, its backend (by TLS too), why"},
           "400": {"description": "not an address"},
           "404": {"description": "no such service"}
         }

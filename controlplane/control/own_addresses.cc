@@ -23,7 +23,7 @@ std::vector<IpAddress> of_family(const std::vector<IpAddress>& addresses, Family
 // The families that a service needs an address of the appliance in.
 std::set<Family> families_from(const ServiceConfig& service) {
   std::set<Family> families;
-  if (service.mode == Mode::kNat) families.insert(service.vip.address.family);
+  if (service.mode == Mode::kNat || service.tls) families.insert(service.vip.address.family);
   if (service.mode != Mode::kTunnel) return families;
   for (const auto& backend : service.backends) families.insert(backend.endpoint.address.family);
   return families;
@@ -71,12 +71,13 @@ Result<void> check_addresses(const Config& config, const OwnAddresses& addresses
     }
     const Family family = service.vip.address.family;
     const size_t own = of_family(addresses.all, family).size();
-    if (service.mode != Mode::kDnat || own <= kMaxOwnAddresses) continue;
-    return fail(ErrorKind::kInvalid,
-                fmt::format("service {} is in mode dnat, which has to know the appliance's own "
-                            "addresses: {} has {} {} addresses, and {} are the most",
-                            service.name, fmt::join(config.dataplane.interfaces, ", "), own,
-                            to_string(family), kMaxOwnAddresses));
+    if (!goes_by_dnat(service) || own <= kMaxOwnAddresses) continue;
+    return fail(
+        ErrorKind::kInvalid,
+        fmt::format("service {} is in mode dnat or has tls, which has to know the appliance's own "
+                    "addresses: {} has {} {} addresses, and {} are the most",
+                    service.name, fmt::join(config.dataplane.interfaces, ", "), own,
+                    to_string(family), kMaxOwnAddresses));
   }
   return {};
 }

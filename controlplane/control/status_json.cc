@@ -11,9 +11,10 @@
 #include <boost/json.hpp>
 #include <cmath>
 
+#include "controlplane/control/counters_json.h"
+#include "controlplane/control/tls_json.h"
 #include "controlplane/control/version.h"
 #include "controlplane/netlink/offload_reader.h"
-#include "dataplane/reason_text.h"
 
 namespace penstock {
 namespace {
@@ -28,20 +29,6 @@ std::string_view health_text(Health health) {
     case Health::kUnknown: break;
   }
   return "unknown";
-}
-
-json::object counters_json(const TrafficCounters& counters) {
-  return {{"packets_to_backend", counters.packets_to_backend},
-          {"bytes_to_backend", counters.bytes_to_backend},
-          {"packets_to_client", counters.packets_to_client},
-          {"bytes_to_client", counters.bytes_to_client},
-          {"new_flows", counters.new_flows}};
-}
-
-json::object flows_json(const FlowCounts& flows) {
-  return {{"half_open", flows.half_open},
-          {"established", flows.established},
-          {"closing", flows.closing}};
 }
 
 FlowCounts all_flows(const FlowSnapshot& flows) {
@@ -60,14 +47,6 @@ typename Map::mapped_type value_or_zero(const Map& map, const Key& key) {
   return found == map.end() ? typename Map::mapped_type{} : found->second;
 }
 
-json::array reasons_json(const std::map<std::string, uint64_t>& counts) {
-  json::array list;
-  for (const auto& [name, count] : counts) {
-    list.push_back({{"reason", name}, {"text", reason_text(name)}, {"count", count}});
-  }
-  return list;
-}
-
 // Read once for the whole document.
 struct Readings {
   Config config;
@@ -79,6 +58,7 @@ struct Readings {
   std::map<Name, HealthReport> health;
   std::map<IpAddress, NextHop> next_hops;
   std::map<IpAddress, std::string> unresolved;
+  std::optional<SidecarStatus> sidecar;
 };
 
 json::value next_hop_json(const Readings& readings, const IpAddress& address) {
@@ -152,6 +132,7 @@ json::object service_json(const Daemon& daemon, const Readings& readings,
           {"syn_cookies", service.syn_cookies},
           {"clamp_mss", service.clamp_mss},
           {"affinity", affinity_json(daemon, service, id)},
+          {"tls", tls_json(daemon, service, readings.sidecar, readings.counters, readings.flows)},
           {"backends", std::move(backends)},
           {"flows", flows_json(value_or_zero(readings.flows.services, id))},
           {"counters", counters_json(value_or_zero(readings.counters.services, id))},
@@ -235,6 +216,7 @@ json::array warnings_json(const Daemon& daemon, const Readings& readings) {
       warn(fmt::format("service {} has no backend that takes clients", service.name));
     }
   }
+  for (const std::string& words : tls_warnings(daemon, readings.sidecar)) warn(words);
   return warnings;
 }
 
@@ -249,7 +231,8 @@ json::object status_json(const Daemon& daemon) {
                     .affinity = daemon.dataplane().affinity(),
                     .health = daemon.health().reports(),
                     .next_hops = daemon.next_hops().next_hops(),
-                    .unresolved = daemon.next_hops().unresolved()};
+                    .unresolved = daemon.next_hops().unresolved(),
+                    .sidecar = sidecar_status(daemon)};
   for (const InterfaceStatus& interface : readings.dataplane.interfaces) {
     readings.offloads[interface.name] = find_offload_problems(interface.name);
   }
@@ -265,6 +248,7 @@ json::object status_json(const Daemon& daemon) {
           {"file", daemon.file()},
           {"dataplane", dataplane_json(readings)},
           {"services", std::move(services)},
+          {"sidecar", sidecar_json(daemon, readings.config, readings.sidecar)},
           {"differences", json::value_from(describe(daemon.file_config(), daemon.overrides()))},
           {"error", daemon.last_error()},
           {"warnings", warnings_json(daemon, readings)}};

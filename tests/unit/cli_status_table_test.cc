@@ -30,7 +30,7 @@ json::object status() {
       "answered": [{"reason": "ttl_expired", "text": "TTL used up", "count": 2}]},
     "warnings": ["eth0 is degraded: no"],
     "services": [{
-      "name": "web", "address": "203.0.113.10:80", "protocol": "tcp", "mode": "nat",
+      "name": "web", "address": "203.0.113.10:80", "protocol": "tcp", "mode": "nat", "tls": null,
       "flows": {"half_open": 1, "established": 12345, "closing": 2},
       "counters": {"new_flows": 90000, "packets_to_backend": 5, "packets_to_client": 7000000},
       "dropped": [], "passed": [], "answered": [],
@@ -53,6 +53,7 @@ json::object status() {
          "flows": {"half_open": 1, "established": 345, "closing": 2},
          "counters": {"new_flows": 9991}}]
     }],
+    "sidecar": null,
     "differences": ["web/h2-a: weight 5 (file: 1)"]})json")
       .as_object();
 }
@@ -99,6 +100,53 @@ TEST(StatusTable, TellsWhatAForwarderAndItsWorkersDo) {
                                "empty polls, 7 lost\n"));
 }
 
+json::object with_tls() {
+  json::object said = status();
+  said["services"].as_array()[0].as_object()["tls"] = json::parse(R"json({
+    "address": "203.0.113.10:443", "connections": 31, "connections_total": 20500,
+    "failed_handshakes": 7, "errors": 2,
+    "flows": {"half_open": 0, "established": 30, "closing": 5},
+    "dropped": [{"reason": "access_denied", "text": "not let in", "count": 4}],
+    "passed": [], "answered": []})json");
+  said["sidecar"] = json::parse(R"json({
+    "kind": "haproxy", "state": "up", "namespace": "penstock-tls", "pid": 901, "restarts": 1,
+    "connections": 31, "handshakes_per_second": 12, "versions": {"TLSv1.2": 500, "TLSv1.3": 20000},
+    "certificates": [
+      {"file": "/etc/tls/a.pem", "key": "RSA 2048", "not_after": "2027-01-02T03:04:05Z",
+       "days_left": 36, "services": ["web", "api"], "names": ["a.example", "*.a.example"],
+       "refused": ""},
+      {"file": "/etc/tls/b.pem", "key": "ECDSA P-256", "not_after": "2026-12-01T00:00:00Z",
+       "days_left": 4, "services": ["web"], "names": ["b.example"],
+       "refused": "/etc/tls/b.pem: has no certificate"}]})json");
+  return said;
+}
+
+TEST(StatusTable, TellsWhatComesByTls) {
+  const std::string table = status_table(with_tls(), false);
+  EXPECT_THAT(table, HasSubstr("TLS: haproxy up, process 901, 1 restarts, 2 certificates\n"
+                               "  31 connections, 12 handshakes/s; 500 by TLSv1.2, 20.0 k by "
+                               "TLSv1.3\n"));
+  EXPECT_THAT(table, HasSubstr("  by TLS at 203.0.113.10:443: 31 connections of 20.5 k, 35 flows; "
+                               "failed: 7 handshakes, 2 requests\n  4  dropped  not let in\n"));
+}
+
+TEST(StatusTable, SaysWhereAProgramOfTheOperatorsEndsTls) {
+  json::object said = with_tls();
+  said["sidecar"].as_object()["kind"] = "none";
+  EXPECT_THAT(status_table(said, false),
+              HasSubstr("TLS: a program of yours, in the network namespace penstock-tls\n"));
+}
+
+TEST(CertificateTable, TellsWhenEachExpiresAndWhatWasRefused) {
+  EXPECT_THAT(certificate_table(with_tls(), false), HasSubstr(R"(
+CERTIFICATE     KEY          EXPIRES               DAYS  SERVICES  NAMES
+/etc/tls/a.pem  RSA 2048     2027-01-02T03:04:05Z    36  web, api  a.example, *.a.example
+/etc/tls/b.pem  ECDSA P-256  2026-12-01T00:00:00Z     4  web       b.example
+refused: /etc/tls/b.pem: has no certificate; the one before serves on
+)"));
+  EXPECT_EQ(certificate_table(status(), false), "no service has tls\n");
+}
+
 TEST(StatusTable, FitsATerminalOfAHundredColumns) {
   std::istringstream lines(status_table(status(), false));
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100u) << line;
@@ -134,10 +182,15 @@ TEST(StatusTable, TellsHowManyClientsADrainingBackendHasLeft) {
 }
 
 TEST(ExplanationText, IsALineAKey) {
-  const json::object explanation{{"client", "198.18.0.7"}, {"service", "web"},
-                                 {"hash", "00ff"},         {"hashed", "198.18.0.7/32"},
-                                 {"slot", 4711},           {"home", "h1-a"},
-                                 {"backend", "h1-a"},      {"why", "its hash leads there"}};
+  json::object explanation{{"client", "198.18.0.7"},
+                           {"service", "web"},
+                           {"hash", "00ff"},
+                           {"hashed", "198.18.0.7/32"},
+                           {"slot", 4711},
+                           {"home", "h1-a"},
+                           {"backend", "h1-a"},
+                           {"backend_by_tls", nullptr},
+                           {"why", "its hash leads there"}};
   EXPECT_EQ(explanation_text(explanation), R"(client   198.18.0.7
 service  web
 hashed   198.18.0.7/32
@@ -146,6 +199,8 @@ slot     4711
 backend  h1-a
 why      its hash leads there
 )");
+  explanation["backend_by_tls"] = "h1-a";
+  EXPECT_THAT(explanation_text(explanation), HasSubstr("\nbackend_by_tls  h1-a\n"));
 }
 
 TEST(Align, PadsNoLastColumnAndTakesRowsOfAnyLength) {

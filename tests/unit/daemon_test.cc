@@ -48,12 +48,14 @@ TEST_F(TheDaemon, ForwardsToEveryBackendThatIsUpAndResolved) {
   for (const auto& [id, backend] : tables_.state.backends) EXPECT_TRUE(backend.next_hop);
 }
 
-TEST_F(TheDaemon, DoesNotStartWithTlsThatNobodyWouldServe) {
+TEST_F(TheDaemon, TakesNoTlsWhileItRunsWithoutASidecarsPlace) {
+  start_and_settle();
   write_config(web() + "[service.tls]\ncertificates = [\"/etc/penstock/tls/web.pem\"]\n");
-  const auto started = start();
-  ASSERT_FALSE(started);
-  EXPECT_EQ(started.error().kind, ErrorKind::kUnsupported);
-  EXPECT_THAT(started.error().message, HasSubstr("leave the table out"));
+  const auto applied = daemon_->apply(std::nullopt, false);
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().kind, ErrorKind::kConflict);
+  EXPECT_THAT(applied.error().message, HasSubstr("restart it"));
+  EXPECT_FALSE(daemon_->effective_config().has_tls());
 }
 
 TEST_F(TheDaemon, SendsFromTheInterfacesOwnAddresses) {
