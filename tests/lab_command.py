@@ -19,15 +19,16 @@ def parse():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND")
     up = verbs.add_parser("up", help="bring the world up and leave it up")
-    up.add_argument("--mode", choices=world.WORLDS, default="nat",
-                    help="how packets reach the instances: nat (default), dsr or tunnel")
+    up.add_argument("--mode", choices=(*world.WORLDS, *world.WITH_TLS), default="nat",
+                    help="how packets reach the instances: nat (default), dnat, dsr or tunnel; tls "
+                         "is nat with TLS in front")
     up.add_argument("--driver", choices=("xdp", "dpdk"), default=world.DRIVER,
                     help="what forwards: the kernel's XDP (default) or penstock-dpdk")
     up.add_argument("--no-servers", action="store_true", help="bring your own instances")
     verbs.add_parser("down", help="remove everything, after a crash too")
     verbs.add_parser("status", help="what is up, and what the appliance says")
     run = verbs.add_parser("exec", help="run a command in a node: `penstock` is on its PATH")
-    run.add_argument("node", choices=world.NODE_NAMES)
+    run.add_argument("node", choices=(*world.NODE_NAMES, world.SIDECAR))
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD")
     shell = verbs.add_parser("shell", help="a shell in a node")
     shell.add_argument("node", choices=world.NODE_NAMES)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 
-from . import appliance, decapsulators, netns, servers, world
+from . import appliance, authority, decapsulators, netns, servers, world
 from .netns import LabError
 
 # A name in the kernel's abstract socket space: gone with its holder, whatever ends it.
@@ -42,6 +42,8 @@ def up(name="nat", with_servers=True):
         netns.create(this.nodes)
         if this.tunnel_sources:
             decapsulators.start(this)
+        if this.has_tls:
+            authority.prepare()
         if with_servers:
             servers.prepare()
             servers.start(this.instances)
@@ -64,8 +66,8 @@ def config_of(this):
 
 @contextlib.contextmanager
 def world_up():
-    """The world for as long as the block lasts."""
-    up()
+    """The world with all that there is to see, for as long as the block lasts."""
+    up("tls")
     try:
         yield
     finally:

@@ -57,10 +57,10 @@ def requests_of(output):
 PATIENCE_S = 5  # with one answer
 
 
-def start_wrk(family, seconds, *options, patience_s=PATIENCE_S):
+def start_wrk(family, seconds, *options, patience_s=PATIENCE_S, scheme="http"):
     vip = world.VIPS[4] if family == 4 else f"[{world.VIPS[6]}]"
     command = ["wrk", "-t1", "-c8", f"-d{seconds}s", "--timeout", f"{patience_s}s", *options,
-               f"http://{vip}/"]
+               f"{scheme}://{vip}/"]
     return subprocess.Popen(netns.in_namespace("client", command), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

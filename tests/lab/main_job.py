@@ -56,10 +56,24 @@ def show_spread(report):
     homes = {kind: clients.homes(answers) for kind, answers in seen.items()}
     print("  for example: " + "\n               ".join(
         f"{client} -> {homes['http'].get(client)}" for client in SAMPLES))
+    if world.current().has_tls:
+        show_tls(report, homes["http"])
     apart = clients.moved(homes["http"], homes["udp"])
     report.claim("a client's TCP and UDP meet at one instance", not apart,
                  f"{len(homes['http']) - len(apart)} of {len(clients.EVERYONE)} clients")
     return homes["http"]
+
+
+def show_tls(report, homes):
+    """The same clients over TLS: requests, and a WebSocket each."""
+    for kind, words in (("https", "https"), ("ws", "a WebSocket over TLS")):
+        seen = clients.send(kind, clients.EVERYONE, requests=REQUESTS)
+        for family, service in world.HTTP_SERVICES.items():
+            where = f"{service:<7}{world.endpoint(world.VIPS[family], world.TLS_PORT)}"
+            show_service(report, kind, where, clients.of_family(seen, family))
+        apart = clients.moved(homes, clients.homes(seen))
+        report.claim(f"a client's http and {words} meet at one instance", not apart,
+                     f"{len(homes) - len(apart)} of {len(clients.EVERYONE)} clients")
 
 
 def show_service(report, kind, where, seen):

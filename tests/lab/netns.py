@@ -50,7 +50,7 @@ def checked(command, check=True, **options):
 
 def existing():
     """Names of the nodes that are there now."""
-    return [name for name in world.NODE_NAMES
+    return [name for name in (*world.NODE_NAMES, world.SIDECAR)
             if os.path.exists(f"/run/netns/{world.namespace_of(name)}")]
 
 

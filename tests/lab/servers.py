@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instances on the hosts: for each one nginx (its own process tree) and a UDP echo server.
 
-nginx answers `/` with the instance's name, `/client` with who asks, `/healthz` with 200, and
-`/big?rate=500k` with a download of 10 MB at that many bytes a second.
+nginx answers `/` with the instance's name, `/client` with who asks, `/forwarded` with the name,
+whom it is forwarded for and by which protocol, `/healthz` with 200, and `/big?rate=500k` with a
+download of 10 MB at that many bytes a second. In a world with TLS `/ws` is a WebSocket that answers each
+message with the name, a space and what it got; it outlives the instance.
 """
 
 import os
@@ -19,6 +21,7 @@ from .netns import LabError
 BIG_FILE = world.RUN / "www" / "big"
 BIG_FILE_BYTES = 10 * 1024 * 1024
 ECHO_SERVER = Path(__file__).with_name("echo_server.py")
+WEBSOCKET_SERVER = Path(__file__).with_name("websocket_server.py")
 
 NGINX_CONFIG = """
 user www-data;
@@ -37,6 +40,16 @@ http {{
     add_header X-Instance {name} always;
     location = / {{ return 200 "{name}\\n"; }}
     location = /client {{ return 200 "$remote_addr\n"; }}
+    location = /forwarded {{
+      return 200 "{name} $http_x_forwarded_for $http_x_forwarded_proto\n";
+    }}
+    location = /ws {{
+      proxy_pass http://unix:{run}/{name}.ws;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection upgrade;
+      proxy_read_timeout 1h;
+    }}
     location = /healthz {{ return 200 "ok\\n"; }}
     location = /big {{ alias {big_file}; limit_rate $arg_rate; }}
   }}
@@ -59,6 +72,8 @@ def start(instances):
     for instance in instances:
         start_echo(instance)
         start_nginx(instance)
+        if world.current().has_tls:
+            start_websocket(instance)
     for instance in instances:
         wait_for(pid_file(instance, "echo"))
 
@@ -81,6 +96,16 @@ def start_echo(instance):
     command = [sys.executable, ECHO_SERVER, instance.name, instance.echo_port,
                pid_file(instance, "echo"), *instance.addresses]
     with open(world.RUN / f"{instance.name}.echo.log", "wb") as log:
+        subprocess.Popen(netns.in_namespace(instance.node, command), start_new_session=True,
+                         stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def start_websocket(instance):
+    path = world.RUN / f"{instance.name}.ws"
+    if path.exists():
+        return
+    command = [sys.executable, WEBSOCKET_SERVER, instance.name, path]
+    with open(world.RUN / f"{instance.name}.ws.log", "wb") as log:
         subprocess.Popen(netns.in_namespace(instance.node, command), start_new_session=True,
                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

@@ -3,6 +3,9 @@
 first answer, and at the end what they saw, as a line of JSON.
 
     traffic.py http   --requests N CLIENT...   N requests a client, each on a new connection
+    traffic.py https  --requests N CLIENT...   the same by TLS
+    traffic.py ws     --requests N CLIENT...   N messages a client, on one WebSocket over TLS
+    traffic.py chat   --seconds S CLIENT...    the same as long as S, on --each WebSockets of each
     traffic.py udp    --requests N CLIENT...   the same by UDP, each from a new source port
     traffic.py large  CLIENT...                datagrams of 1 to 60,000 bytes
     traffic.py watch  --seconds S CLIENT...    requests on new connections as long as S
@@ -10,10 +13,10 @@ first answer, and at the end what they saw, as a line of JSON.
     traffic.py fetch  --rate BYTES CLIENT...   each client downloads /big once, that fast, in S
 
 A client is the source address; its family selects the VIP. An answer is the name of the instance
-that gave it, or a text that starts with "error"; watch and hold wait --patience S for each. http,
-udp and large print {client: [answer, ...]}, watch and hold {client: [[start, end, answer], ...]}
-with times of CLOCK_MONOTONIC, fetch {client: {"instance": name, "bytes": n, "sha256": hex} or
-{"error": text}}.
+that gave it, or a text that starts with "error"; watch, hold and chat wait --patience S for each.
+http, https, ws, udp and large print {client: [answer, ...]}, watch, hold and chat {client: [[start,
+end, answer], ...]} with times of CLOCK_MONOTONIC, fetch {client: {"instance": name, "bytes": n,
+"sha256": hex} or {"error": text}}.
 """
 
 import argparse
@@ -170,8 +173,16 @@ async def download(client, options):
     return {"instance": headers["x-instance"], "bytes": count, "sha256": digest.hexdigest()}
 
 
+def by_tls():
+    import tls_clients  # pylint: disable=import-outside-toplevel
+    return tls_clients  # loaded for whoever asks for it: that takes a while in an emulated machine
+
+
 KINDS = {
     "http": lambda client, options: repeat(ask_once, client, options),
+    "https": lambda client, options: repeat(by_tls().ask, client, options),
+    "ws": lambda client, options: by_tls().converse(client, options),
+    "chat": lambda client, options: by_tls().chat(client, options),
     "udp": lambda client, options: repeat(echo_once, client, options),
     "large": large,
     "watch": watch,
@@ -182,7 +193,7 @@ KINDS = {
 
 async def drive(options):
     """Every client at its work: the short kinds a few at a time, the long ones all at once."""
-    is_short = options.kind in ("http", "udp", "large")
+    is_short = options.kind in ("http", "https", "ws", "udp", "large")
     seats = asyncio.Semaphore(AT_ONCE if is_short else len(options.clients))
     waiting = set(options.clients)
 
@@ -208,6 +219,7 @@ def main():
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--requests", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--each", type=int, default=1)
     parser.add_argument("--pause", type=float, default=0.05)
     parser.add_argument("--patience", type=float, default=PATIENCE_S)
     parser.add_argument("--rate", default="0")

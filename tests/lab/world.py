@@ -56,6 +56,7 @@ CONFIG = config_for(DRIVER, "lab.toml")
 DNAT_CONFIG = config_for(DRIVER, "lab-dnat.toml")
 DSR_CONFIG = config_for(DRIVER, "lab-dsr.toml")
 TUNNEL_CONFIG = config_for(DRIVER, "lab-tunnel.toml")
+TLS_CONFIG = config_for(DRIVER, "lab-tls.toml")
 
 BPFFS = RUN / "bpf"
 PIN_PATH = BPFFS / "penstock"
@@ -152,6 +153,7 @@ NODES_THAT_ANSWER_DIRECTLY = NODES[:2] + tuple(
 BRIDGE = "bridge"  # the fifth namespace: br0, with a port named after each node
 FAR = "far"  # the sixth: a client behind the client node, on a path of FAR_MTU
 NODE_NAMES = tuple(node.name for node in NODES) + (BRIDGE, FAR)
+SIDECAR = "sidecar"  # the namespace that the appliance makes for what ends TLS
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,10 @@ HTTP_SERVICES = {4: "web", 6: "web6"}
 ECHO_SERVICES = {4: "echo", 6: "echo6"}
 HTTP_PORT = 80
 ECHO_PORT = 7
+TLS_PORT = 443
+TLS_NAME = "lab.example"  # that certificates of the lab's authority stand for
+TLS = RUN / "tls"
+AUTHORITY = TLS / "authority.pem"
 
 # Where the service's own port is the instance's, there is one a host.
 DIRECT_INSTANCES = tuple(Instance(node, node, HTTP_PORT, ECHO_PORT, serves_vips=True)
@@ -198,6 +204,7 @@ class World:
     instances: tuple
     tunnel_sources: tuple = ()  # what the instances' hosts take apart packets from
     interfaces: tuple = ("eth0",)  # the appliance's
+    has_tls: bool = False
 
     def config_text(self):
         """The configuration file of this world: with more than one interface it has to be said
@@ -251,7 +258,8 @@ LAYOUTS = {
     # One cable: clients behind two tags, backends behind one.
     "trunk": layout(two_sides("eth0.100.200", "eth0.100"), "eth0.100.200", "eth0.100"),
 }
-ALL = {**WORLDS, **LAYOUTS}
+WITH_TLS = {"tls": replace(WORLDS["nat"], config=TLS_CONFIG, has_tls=True)}
+ALL = {**WORLDS, **LAYOUTS, **WITH_TLS}
 NAME_FILE = RUN / "world"  # which of them is up
 
 
