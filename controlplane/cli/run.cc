@@ -15,6 +15,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <set>
 #include <vector>
 
@@ -46,6 +47,15 @@ Result<void> check_privileges(const Config& config) {
                            {CAP_BPF, "CAP_BPF", true},
                            {CAP_PERFMON, "CAP_PERFMON", true}};
   if (config.dataplane.driver == "dpdk") needed.push_back({CAP_IPC_LOCK, "CAP_IPC_LOCK", false});
+  if (config.has_tls()) {  // a namespace for the sidecar, and in it a process of another user
+    needed.push_back({CAP_SYS_ADMIN, "CAP_SYS_ADMIN", false});
+    needed.push_back({CAP_CHOWN, "CAP_CHOWN", false});
+    needed.push_back({CAP_SETUID, "CAP_SETUID", false});
+    needed.push_back({CAP_SETGID, "CAP_SETGID", false});
+    needed.push_back({CAP_SETPCAP, "CAP_SETPCAP", false});
+    needed.push_back({CAP_KILL, "CAP_KILL", false});
+    needed.push_back({CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", false});
+  }
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
   syscall(SYS_capget, &header, data.data());
@@ -157,6 +167,12 @@ void follow_signals(asio::signal_set& signals, asio::io_context& context, Daemon
 
 }  // namespace
 
+// Where the programs are that the sidecar needs, which a shell of `su` does not know.
+void find_administrators_programs() {
+  const char* path = std::getenv("PATH");
+  setenv("PATH", fmt::format("{}:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin").c_str(), 1);
+}
+
 Result<void> run_daemon(const std::string& file) {
   spdlog::set_default_logger(spdlog::stderr_color_st("penstock"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
@@ -164,6 +180,7 @@ Result<void> run_daemon(const std::string& file) {
   if (!config) return tl::unexpected(config.error());
   if (auto privileged = check_privileges(*config); !privileged) return privileged;
   setpriority(PRIO_PROCESS, 0, kNiceness);
+  find_administrators_programs();
 
   asio::io_context context(1);
   auto server = ControlServer::listen(context, config->control.socket);

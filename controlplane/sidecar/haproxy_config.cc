@@ -45,6 +45,8 @@ defaults http
   timeout server 10m
 )";
 
+constexpr const char* kServer = "penstock";
+
 constexpr std::string_view kVersions = R"(
 # How many connections came by each version of TLS.
 backend tls_versions from tcp
@@ -196,7 +198,7 @@ class Writer {
     add("\nbackend {} from {}\n"
         "  # From the client's address, by which the dataplane chooses.\n",
         section_name("onward", listener.service), defaults_of(listener.tls));
-    server("penstock", listener.onward, listener.tls.proxy_protocol ? " send-proxy-v2" : "");
+    server(kServer, listener.onward, listener.tls.proxy_protocol ? " send-proxy-v2" : "");
   }
 
   void server(std::string_view name, const Endpoint& endpoint, std::string_view options) {
@@ -252,6 +254,10 @@ Result<std::string> haproxy_config(const SidecarPlan& plan) {
 
 std::string tls_frontend(const std::string& service) {
   return section_name("tls", service);
+}
+
+std::string onward_server(const std::string& service) {
+  return section_name("onward", service) + "/" + kServer;
 }
 
 }  // namespace penstock

@@ -52,4 +52,7 @@ Result<std::string> haproxy_config(const SidecarPlan& plan);
 // other bytes are as ":20", so that two services never share one.
 std::string tls_frontend(const std::string& service);
 
+// Its backend's one server, as commands name it.
+std::string onward_server(const std::string& service);
+
 }  // namespace penstock

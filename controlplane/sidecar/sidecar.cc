@@ -94,6 +94,17 @@ Result<void> swap_certificate(const std::string& socket, const std::string& file
                                               done ? *done : done.error().message));
 }
 
+// By service with tls.
+std::map<std::string, bool> who_has_backends(const Plan& plan) {
+  std::map<std::string, bool> all;
+  for (const auto& [service, places] : plan.tls) {
+    const auto& members = plan.next.members.at(plan.service_ids.at(service));
+    all[service] = std::any_of(members.begin(), members.end(),
+                               [](const LookupMember& member) { return member.takes_clients; });
+  }
+  return all;
+}
+
 uint64_t number_in(const std::map<std::string, std::string>& row, const std::string& name) {
   const auto found = row.find(name);
   return found == row.end() ? 0 : std::strtoull(found->second.c_str(), nullptr, 10);
@@ -231,6 +242,8 @@ Result<void> Sidecar::apply(const Config& config, const Plan& plan) {
   paths_ = paths_in(config);
   services_.clear();
   for (const auto& [name, places] : plan.tls) services_.push_back(name);
+  has_backends_ = who_has_backends(plan);
+  tell_who_has_backends();
   store_->keep_only(paths_);
   watch_->follow(paths_);
   std::erase_if(refused_, [&](const auto& one) { return !store_->has(one.first); });
@@ -244,14 +257,32 @@ Result<void> Sidecar::serve(const std::string& text) {
     if (auto written = replace_text_file(file("haproxy.cfg"), text); !written) return written;
     if (auto given = give(file("haproxy.cfg"), user_.gid, 0640); !given) return given;
   }
+  told_backends_.clear();
   // One of an earlier daemon has the text before, unless that is the same.
   const bool was_running = process_->find_running();
   return was_running && !is_same ? process_->reload() : process_->ensure();
 }
 
+// Where nobody takes clients, a plain one is refused by the kernel; the sidecar's own attempt would
+// meet silence, so that it is told to answer 503, or to close, at once.
+void Sidecar::tell_who_has_backends() {
+  for (const auto& [service, has] : has_backends_) {
+    const auto known = told_backends_.find(service);
+    if (known != told_backends_.end() && known->second == has) continue;
+    const auto told =
+        ask_haproxy(file("run/stats"), fmt::format("set server {} state {}",
+                                                   onward_server(service), has ? "ready" : "maint"));
+    if (told) told_backends_[service] = has;
+  }
+}
+
 void Sidecar::look_after() {
   if (!process_ || paths_.empty()) return;
-  if (auto well = process_->look_after(); !well) spdlog::error("{}", well.error().message);
+  if (auto well = process_->look_after(); !well) {
+    spdlog::error("{}", well.error().message);
+    told_backends_.clear();
+  }
+  if (process_->is_running()) tell_who_has_backends();
   if (std::chrono::steady_clock::now() < next_look_) return;
   next_look_ = std::chrono::steady_clock::now() + kLookInterval;
   look_at_certificates();
@@ -291,7 +322,9 @@ Result<void> Sidecar::renew(const std::string& path) {
     }
   }
   spdlog::info("{}: the certificate was renewed{}", path, is_swap ? "" : ", by a reload");
-  return is_swap ? Result<void>{} : process_->reload();
+  if (is_swap) return {};
+  told_backends_.clear();
+  return process_->reload();
 }
 
 Result<void> Sidecar::rotate_tickets_when_due() {

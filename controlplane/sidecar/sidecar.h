@@ -91,6 +91,7 @@ class Sidecar {
   Result<std::string> text_for(const Config& config, const Plan& plan) const;
   Result<void> take_certificates(const Config& config);
   Result<void> serve(const std::string& text);
+  void tell_who_has_backends();
   void look_at_certificates();
   Result<void> renew(const std::string& path);
   Result<void> rotate_tickets_when_due();
@@ -108,6 +109,8 @@ class Sidecar {
   std::optional<FileWatch> watch_;
   std::vector<std::string> paths_;  // of the certificates that services name
   std::vector<std::string> services_;
+  std::map<std::string, bool> has_backends_;   // by service
+  std::map<std::string, bool> told_backends_;  // the same, as this worker of HAProxy's was told
   std::map<std::string, std::string> refused_;
   std::string problem_;
   std::chrono::steady_clock::time_point next_look_{};

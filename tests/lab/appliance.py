@@ -24,11 +24,12 @@ def penstock(*words, check=True):
     return netns.run("appliance", world.PENSTOCK, *words, check=check, env=environment())
 
 
-def start(config=world.CONFIG):
-    """Starts the daemon; returns it as a process. It need not be ready yet."""
+def start(config=world.CONFIG, under=()):
+    """Starts the daemon, by the command `under` if there is one; returns it as a process. It need
+    not be ready yet."""
     with open(LOG, "ab") as log:
         return subprocess.Popen(
-            netns.in_namespace("appliance", [world.PENSTOCK, "run", config]),
+            netns.in_namespace("appliance", [*under, world.PENSTOCK, "run", config]),
             start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env=environment())
 

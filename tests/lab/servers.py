@@ -3,8 +3,8 @@
 
 nginx answers `/` with the instance's name, `/client` with who asks, `/forwarded` with the name,
 whom it is forwarded for and by which protocol, `/healthz` with 200, and `/big?rate=500k` with a
-download of 10 MB at that many bytes a second. In a world with TLS `/ws` is a WebSocket that answers each
-message with the name, a space and what it got; it outlives the instance.
+download of 10 MB at that many bytes a second. In a world with TLS `/ws` is a WebSocket that answers
+each message with the name, a space and what it got; it outlives the instance.
 """
 
 import os

@@ -36,6 +36,8 @@ def tls_fixture(standing):
         if not (world.TLS / f"lab.pem.{kind}").exists():
             authority.make(f"lab.pem.{kind}", kind)
     LAB_PEM.unlink(missing_ok=True)
+    for answer in world.TLS.glob("*.ocsp"):
+        answer.unlink()
     daemon = None if appliance.status() else appliance.start(world.TLS_CONFIG)
     appliance.wait_answering(daemon)
     appliance.penstock("apply", world.TLS_CONFIG, "--discard-changes")
@@ -277,6 +279,82 @@ def test_a_certificate_that_expires_soon_is_warned_of():
     renewed()
 
 
+def test_the_authoritys_answer_is_stapled_as_soon_as_it_is_there():
+    told = ("-status", "-sigalgs", "ECDSA+SHA256")
+    wait_served(renewed(), *told[1:])
+    assert "OCSP response: no response sent" in handshake(*told)
+    authority.staple("lab.pem.ecdsa")
+    wait_sidecar(lambda sidecar: any(each["ocsp"] for each in sidecar["certificates"]))
+    deadline = time.monotonic() + 5
+    while "OCSP Response Status: successful" not in handshake(*told):
+        assert time.monotonic() < deadline, "it is not stapled"
+        time.sleep(0.1)
+
+
+def test_keys_of_tickets_are_rotated_and_sessions_live_on(tmp_path):
+    tickets, session = world.RUN / "sidecar" / "tickets", tmp_path / "session"
+    before = tickets.read_text().splitlines()
+    handshake("-tls1_2", "-sess_out", session)
+    half_a_day_ago = time.time() - 12.1 * 3600
+    os.utime(tickets, (half_a_day_ago, half_a_day_ago))
+    os.kill(appliance.pid(), signal.SIGKILL)  # the next one looks at once, not within a minute
+    appliance.wait_all_up(appliance.start(world.TLS_CONFIG))
+    appliance.wait_until(lambda _: tickets.read_text().splitlines()[:2] == before[1:], "new keys")
+    assert "Reused, TLSv1.2" in handshake("-tls1_2", "-sess_in", session)
+    assert "New, TLSv1.2" in handshake("-tls1_2", "-sess_out", session)
+
+
+def test_clients_that_affinity_keeps_are_kept_by_tls_too(variant):
+    appliance.penstock("apply", variant(
+        ('protocol = "tcp"\n', 'protocol = "tcp"\naffinity = { idle = "10m" }\n')))
+    homes = clients.homes(clients.send("http", HUNDRED))
+    for weight in ("0", "5"):
+        appliance.penstock("weight", "web", "h1-a", weight)
+        appliance.penstock("weight", "web6", "h1-a", weight)
+        assert clients.homes(clients.send("https", HUNDRED)) == homes
+
+
+def test_who_has_no_backends_says_so_at_once():
+    for instance in world.INSTANCES:
+        servers.kill(instance)
+    try:
+        for instance in world.INSTANCES:
+            appliance.wait_health(instance.name, "down")
+        said = curl("-o", "/dev/null", "-w", "%{http_code} %{time_total}", url())
+        code, seconds = said.split()
+        assert code == "503" and float(seconds) < 3
+    finally:
+        servers.start(world.INSTANCES)
+    appliance.wait_all_up()
+    assert curl(url()).strip() in {instance.name for instance in world.INSTANCES}
+
+
+def test_a_client_behind_a_narrow_path_gets_its_download_whole():
+    arrived = netns.run(world.FAR, "sh", "-c", f"curl -sSk https://{world.VIPS[4]}/big | sha256sum")
+    assert arrived.stdout == netns.checked(["sh", "-c", f"sha256sum < {servers.BIG_FILE}"]).stdout
+
+
+def unit_capabilities():
+    """As setpriv(1) has them."""
+    unit = (world.ROOT / "configs" / "penstock.service").read_text(encoding="utf-8")
+    names = " ".join(line.partition("=")[2] for line in unit.splitlines()
+                     if line.startswith("CapabilityBoundingSet=")).split()
+    return ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in names)])
+
+
+def test_the_units_capabilities_are_enough():
+    appliance.penstock("stop")
+    appliance.wait_all_up(appliance.start(world.TLS_CONFIG, under=[
+        "setpriv", "--no-new-privs", f"--bounding-set={unit_capabilities()}"]))
+    wait_sidecar(lambda sidecar: sidecar["state"] == "up")
+    assert curl(url())
+    os.kill(sidecar_status()["pid"], signal.SIGKILL)
+    wait_sidecar(lambda sidecar: sidecar["restarts"] == 1 and sidecar["state"] == "up")
+    wait_served(renewed(), "-sigalgs", "ECDSA+SHA256")
+    appliance.penstock("stop")
+    assert world.SIDECAR not in netns.existing()
+
+
 def test_http_is_redirected_and_acme_challenges_are_not(variant):
     file = variant(("[service.tls]\n", '[service.tls]\nredirect_http = true\nacme = "h2-a"\n'))
     appliance.penstock("apply", file)
@@ -300,7 +378,8 @@ def test_bytes_are_handed_on_with_the_proxy_protocol(variant):
                    ('type = "http"\npath = "/healthz"', 'type = "tcp"'))
     config = world.RUN / "proxied.conf"
     config.write_text(f"""daemon off; pid {world.RUN}/proxied.pid;
-error_log {world.RUN}/proxied.log; events {{}} http {{ access_log off; server {{ listen 10.0.0.1:3100 proxy_protocol;
+error_log {world.RUN}/proxied.log; events {{}}
+http {{ access_log off; server {{ listen 10.0.0.1:3100 proxy_protocol;
   location / {{ return 200 "$proxy_protocol_addr\\n"; }} }} }}""", encoding="ascii")
     with subprocess.Popen(netns.in_namespace("host1", ["nginx", "-c", config])) as nginx:
         try:

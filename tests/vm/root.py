@@ -25,11 +25,13 @@ LAB_PACKAGES = ("python3-minimal", "python3.11-minimal", "libpython3.11-minimal"
                 "libpython3.11-stdlib", "python3-pytest", "python3-attr", "python3-iniconfig",
                 "python3-packaging", "python3-pluggy", "python3-py", "dash", "coreutils", "grep",
                 "iproute2", "ethtool",
-                "nginx-light", "nginx", "curl", "iputils-ping", "procps", "util-linux", "mount")
+                "nginx-light", "nginx", "curl", "iputils-ping", "procps", "util-linux", "mount",
+                "haproxy", "openssl", "python3-websockets")
 
-# What nginx changes its user to, and python looks up.
-ACCOUNTS = {"passwd": "root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/bin/false\n",
-            "group": "root:x:0:\nwww-data:x:33:\n"}
+# What nginx and HAProxy change their user to, and python looks up.
+ACCOUNTS = {"passwd": "root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/bin/false\n"
+                      "haproxy:x:105:105::/:/bin/false\n",
+            "group": "root:x:0:\nwww-data:x:33:\nhaproxy:x:105:\n"}
 
 
 # What DPDK loads by itself, all there is: few, since each takes its time.
@@ -81,7 +83,7 @@ def add_lab(root):
     home = root / "penstock"
     shutil.copytree(world.ROOT / "tests" / "lab", home / "tests" / "lab")
     (home / "configs").mkdir()
-    for config in {each.config for each in world.WORLDS.values()}:
+    for config in {each.config for each in world.ALL.values()}:
         shutil.copy(config, home / config.relative_to(world.ROOT))
     for built in (world.PENSTOCK, world.PASS_PROGRAM):
         (home / built.relative_to(world.ROOT)).parent.mkdir(parents=True)
