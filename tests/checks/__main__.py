@@ -4,6 +4,7 @@
 import argparse
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from checks.fuzz import FUZZ_RUN
 from checks.process import REPORTS
@@ -40,13 +41,37 @@ def chosen(options):
     return [stage for stage in stages if stage.needed or stage.name in needs]
 
 
-def perform(stage):
-    log = REPORTS / f"{stage.name}.log"
-    log.unlink(missing_ok=True)
-    print(f"{stage.name:<11}", end="", flush=True)
+def together(stages):
+    """The stages, those in one list that are to run beside each other."""
+    groups = []
+    for stage in stages:
+        if groups and stage.beside and groups[-1][-1].name == stage.beside:
+            groups[-1].append(stage)
+        else:
+            groups.append([stage])
+    return groups
+
+
+def perform(stages):
+    """Returns the tally of each. The figures of the second one are those from when both began."""
+    for stage in stages:
+        log_of(stage).unlink(missing_ok=True)
     began = time.monotonic()
-    tally = stage.action(log)
-    print(f"{time.monotonic() - began:7.1f} s  {tally}", flush=True)
+    with ThreadPoolExecutor(len(stages)) as pool:
+        tallies = [pool.submit(stage.action, log_of(stage)) for stage in stages]
+        for stage, tally in zip(stages, tallies):
+            print(f"{stage.name:<11}", end="", flush=True)
+            tell(stage, tally.result(), time.monotonic() - began)
+    return [tally.result() for tally in tallies]
+
+
+def log_of(stage):
+    return REPORTS / f"{stage.name}.log"
+
+
+def tell(stage, tally, seconds):
+    log = log_of(stage)
+    print(f"{seconds:7.1f} s  {tally}", flush=True)
     for name, reason in tally.skips:
         print(f"    skipped {name}: {reason}")
     if tally.failures:
@@ -54,7 +79,6 @@ def perform(stage):
         print("\n".join(f"    | {line}" for line in lines[-LOG_TAIL_LINES:]))
         print("\n".join(f"    failed {name}" for name in tally.failures))
         print(f"    the whole log: {log}", flush=True)
-    return tally
 
 
 def main():
@@ -67,11 +91,11 @@ def main():
     REPORTS.mkdir(parents=True, exist_ok=True)
     FUZZ_RUN.seconds, FUZZ_RUN.seed = options.fuzz_seconds, options.fuzz_seed
     total = Tally()
-    for stage in chosen(options):
-        tally = perform(stage)
-        total += tally
-        if tally.failures and stage.needed:
-            print(f"the stages after {stage.name} need it")
+    for group in together(chosen(options)):
+        tallies = perform(group)
+        total = sum(tallies, total)
+        if group[0].needed and tallies[0].failures:
+            print(f"the stages after {group[0].name} need it")
             break
     print(total)
     return 1 if total.failures else 0

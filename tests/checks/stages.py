@@ -29,6 +29,7 @@ class Stage:
     quick: bool = True  # part of --quick
     needed: bool = False  # the stages after it are pointless if it fails
     after: str = ""  # the stage that this one is pointless without
+    beside: str = ""  # the stage right before, which leaves a processor idle: both at once
 
 
 def install(log):
@@ -168,6 +169,6 @@ STAGES = (
           quick=False),
     Stage("vm", "Debian 12's stock kernel under emulation", pytest_suite("vm"), quick=False),
     Stage("clang-tidy", "clang-tidy, one test a source", tidy.stage, quick=False,
-          after="fuzz-build"),
+          after="fuzz-build", beside="vm"),
 )
 BENCH = Stage("bench", "ns per packet, next to bare XDP_TX", bench)
