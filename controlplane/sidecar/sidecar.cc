@@ -269,9 +269,9 @@ void Sidecar::tell_who_has_backends() {
   for (const auto& [service, has] : has_backends_) {
     const auto known = told_backends_.find(service);
     if (known != told_backends_.end() && known->second == has) continue;
-    const auto told =
-        ask_haproxy(file("run/stats"), fmt::format("set server {} state {}",
-                                                   onward_server(service), has ? "ready" : "maint"));
+    const auto told = ask_haproxy(
+        file("run/stats"),
+        fmt::format("set server {} state {}", onward_server(service), has ? "ready" : "maint"));
     if (told) told_backends_[service] = has;
   }
 }

@@ -58,9 +58,11 @@ def perform(stages):
         log_of(stage).unlink(missing_ok=True)
     began = time.monotonic()
     with ThreadPoolExecutor(len(stages)) as pool:
+        print(f"{stages[0].name:<11}", end="", flush=True)
         tallies = [pool.submit(stage.action, log_of(stage)) for stage in stages]
         for stage, tally in zip(stages, tallies):
-            print(f"{stage.name:<11}", end="", flush=True)
+            if stage is not stages[0]:
+                print(f"{stage.name:<11}", end="", flush=True)
             tell(stage, tally.result(), time.monotonic() - began)
     return [tally.result() for tally in tallies]
 
@@ -93,7 +95,8 @@ def main():
     total = Tally()
     for group in together(chosen(options)):
         tallies = perform(group)
-        total = sum(tallies, total)
+        for tally in tallies:
+            total += tally
         if group[0].needed and tallies[0].failures:
             print(f"the stages after {group[0].name} need it")
             break

@@ -35,6 +35,11 @@ OF_A_LAYOUT = ("status_tells_each_interface_and_what_it_stands_on",
 VLANS = [f"test_{test}[{layout}{mode}]" for layout in ("vlan", "trunk")
          for tests, modes in ((OF_A_MODE, ("-nat", "-dsr", "-tunnel")), (OF_A_LAYOUT, ("",)))
          for test in tests for mode in modes]
+# And of tests/lab/test_tls.py.
+TLS = ["test_each_client_meets_one_instance_by_http_https_and_websockets",
+       "test_a_download_arrives_whole",
+       "test_a_client_behind_a_narrow_path_gets_its_download_whole",
+       *(f"test_http2_is_spoken_and_backends_hear_of_the_client[{family}]" for family in (4, 6))]
 
 
 def executor_name(sentence):
@@ -119,6 +124,11 @@ def test_the_kernels_own_decapsulators_take_the_packets(lab_verdicts, case):
 
 @pytest.mark.parametrize("case", VLANS)
 def test_clients_reach_services_over_vlans(lab_verdicts, case):
+    assert lab_verdicts.get(case, "was not run") == ""
+
+
+@pytest.mark.parametrize("case", TLS)
+def test_the_sidecar_is_reached_and_goes_on(lab_verdicts, case):
     assert lab_verdicts.get(case, "was not run") == ""
 
 
