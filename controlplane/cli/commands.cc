@@ -85,7 +85,7 @@ int check(const Options& options) {
   if (config->dataplane.driver == "dpdk") {
     if (const auto able = check_dpdk(); !able) return complain(able.error().message);
   }
-  if (const auto faults = certificate_faults(*config); !faults.empty()) {
+  if (const auto faults = sidecar_faults(*config); !faults.empty()) {
     return complain(fmt::format("{}", fmt::join(faults, "\n")));
   }
   tell_offloads(*config);

@@ -12,6 +12,8 @@
 namespace penstock {
 namespace {
 
+constexpr size_t kMostInterfaces = 8;  // PS_MAX_INTERFACES in the core
+
 std::string at(const Place& place) {
   return fmt::format("{}:{}", place.file, place.line);
 }
@@ -45,7 +47,12 @@ void check_interfaces(const Config& config, const ConfigPlaces& places, Findings
     findings.add(places.dataplane.line ? places.interfaces : places.dataplane,
                  "name at least one interface, such as interfaces = [\"eth0\"]");
   }
-  if (names.size() > 8) findings.add(places.interfaces, "at most 8 interfaces can be named");
+  if (names.size() > kMostInterfaces - config.has_tls()) {
+    findings.add(places.interfaces,
+                 config.has_tls() ? "at most 7 interfaces can be named where a service has tls, "
+                                    "which takes one"
+                                  : "at most 8 interfaces can be named");
+  }
   std::set<std::string> seen;
   for (const std::string& name : names) {
     if (name.empty() || name.size() > 15 || name == "." || name == ".." ||

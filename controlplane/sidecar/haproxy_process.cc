@@ -25,7 +25,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kStartPatience{10'000};
+constexpr milliseconds kStartPatience{5'000};
 constexpr milliseconds kEndPatience{5'000};
 constexpr milliseconds kLook{10};
 // Two files for each connection, and those that HAProxy has beside them.

@@ -222,7 +222,7 @@ Result<void> Sidecar::check(const Config& config, const Plan& plan) {
   if (auto taken = take_certificates(config); !taken) return taken;
   const auto text = text_for(config, plan);
   if (!text) return tl::unexpected(text.error());
-  if (read_text_file(file("haproxy.cfg")) == *text) return {};
+  if (*text == serving_) return {};
   const std::string candidate = file("haproxy.cfg.wanted");
   if (auto written = replace_text_file(candidate, *text); !written) return written;
   const auto checked = run_command({"haproxy", "-c", "-q", "-f", candidate});
@@ -232,8 +232,10 @@ Result<void> Sidecar::check(const Config& config, const Plan& plan) {
 Result<void> Sidecar::apply(const Config& config, const Plan& plan) {
   if (kind_ == SidecarKind::kNone) return {};
   auto done = check(config, plan);
-  if (done && paths_in(config).empty()) done = process_->end();
-  if (done && !paths_in(config).empty()) {
+  if (done && paths_in(config).empty()) {
+    done = process_->end();
+    serving_.clear();
+  } else if (done) {
     const auto text = text_for(config, plan);
     done = text ? serve(*text) : tl::unexpected(text.error());
   }
@@ -251,16 +253,16 @@ Result<void> Sidecar::apply(const Config& config, const Plan& plan) {
 }
 
 Result<void> Sidecar::serve(const std::string& text) {
-  const bool is_same = read_text_file(file("haproxy.cfg")) == text;
-  if (is_same && process_->is_running()) return {};
-  if (!is_same) {
-    if (auto written = replace_text_file(file("haproxy.cfg"), text); !written) return written;
-    if (auto given = give(file("haproxy.cfg"), user_.gid, 0640); !given) return given;
+  if (serving_.empty() && process_->find_running()) {  // an earlier daemon's
+    serving_ = read_text_file(file("haproxy.cfg")).value_or("");
   }
+  if (text == serving_ && process_->is_running()) return {};
+  if (auto written = replace_text_file(file("haproxy.cfg"), text); !written) return written;
+  if (auto given = give(file("haproxy.cfg"), user_.gid, 0640); !given) return given;
   told_backends_.clear();
-  // One of an earlier daemon has the text before, unless that is the same.
-  const bool was_running = process_->find_running();
-  return was_running && !is_same ? process_->reload() : process_->ensure();
+  auto served = process_->is_running() ? process_->reload() : process_->ensure();
+  if (served) serving_ = text;
+  return served;
 }
 
 // Where nobody takes clients, a plain one is refused by the kernel; the sidecar's own attempt would
@@ -342,9 +344,10 @@ Result<void> Sidecar::rotate_tickets_when_due() {
   return told ? Result<void>{} : tl::unexpected(told.error());
 }
 
-std::vector<std::string> certificate_faults(const Config& config) {
+std::vector<std::string> sidecar_faults(const Config& config) {
   std::vector<std::string> faults;
-  if (config.sidecar == SidecarKind::kNone) return faults;
+  if (config.sidecar == SidecarKind::kNone || !config.has_tls()) return faults;
+  if (const auto user = find_haproxy_user(); !user) faults.push_back(user.error().message);
   for (const std::string& path : paths_in(config)) {
     if (const auto read = read_certificates(path, now()); !read) {
       faults.push_back(read.error().message);

@@ -112,11 +112,13 @@ class Sidecar {
   std::map<std::string, bool> has_backends_;   // by service
   std::map<std::string, bool> told_backends_;  // the same, as this worker of HAProxy's was told
   std::map<std::string, std::string> refused_;
+  std::string serving_;  // what HAProxy has; empty: not known
   std::string problem_;
   std::chrono::steady_clock::time_point next_look_{};
 };
 
-// Why certificates that the configuration names could not be served, a line each.
-std::vector<std::string> certificate_faults(const Config& config);
+// Why TLS could not be served on this machine as the configuration has it, a line each: a
+// certificate, or HAProxy itself.
+std::vector<std::string> sidecar_faults(const Config& config);
 
 }  // namespace penstock

@@ -2,7 +2,7 @@
 """Who is let in, and how many flows clients may open."""
 from dataclasses import replace
 
-from builder import Case
+from builder import INTERFACE, Case
 from stateless_cases import stateless_world
 from worlds import KINDS, client, kind, open_connection, talk, world
 
@@ -115,9 +115,28 @@ def new_flows_without_flows():
         yield case
 
 
+def flows_from_one_interface():
+    for protocol, family in KINDS:
+        w = world(family, protocol)
+        elsewhere = w.with_service(1, only_from=INTERFACE + 1)
+        case = Case(f"{kind(protocol, family)}: flows are opened from one interface only, where "
+                    "one is named", elsewhere)
+        t = talk(w, family)
+        case.drops(t.request(flags="S"), "access_denied", service=1)
+        case.configure(w.with_service(1, only_from=INTERFACE))
+        open_connection(case, t)
+        case.request(t, acknowledgement=901)
+        case.configure(elsewhere)
+        case.request(t, acknowledgement=901)
+        case.answer(t)
+        case.drops(talk(w, family, 2).request(flags="S"), "access_denied", service=1)
+        yield case
+
+
 def cases():
     yield from access_lists()
     yield from open_connections()
     yield from new_flows()
     yield from new_flows_of_a_prefix()
     yield from new_flows_without_flows()
+    yield from flows_from_one_interface()

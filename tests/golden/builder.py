@@ -301,6 +301,7 @@ class Service:
     allow: tuple = ()  # prefixes
     deny: tuple = ()
     new_flows: tuple = None  # a second, at once, bits of the clients' prefix
+    only_from: int = 0  # the interface that flows are opened from; 0: any
 
     @property
     def family(self):
@@ -324,7 +325,8 @@ class Service:
                 "has_flows": self.has_flows, "syn_cookies": self.syn_cookies,
                 "clamps_mss": self.clamps_mss,
                 **({"affinity": self.affinity.to_json()} if self.affinity else {}),
-                "slots": self.marked_slots(), **self._access()}
+                "slots": self.marked_slots(), **self._access(),
+                **({"only_from": self.only_from} if self.only_from else {})}
 
     def marked_slots(self):
         contested = self.affinity.contested if self.affinity else ()

@@ -161,6 +161,9 @@ Configuration configuration(const json::object& from) {
                              service.at("clamps_mss").as_bool()};
     to.state.services[id].access = {prefixes(service, "allow"), prefixes(service, "deny")};
     to.state.services[id].new_flows = new_flows(service);
+    if (const json::value* only_from = service.if_contains("only_from")) {
+      to.state.services[id].only_from = number<uint32_t>(*only_from);
+    }
     to.lookup_tables[id] = lookup_table(service.at("slots").as_array());
     if (const json::value* affinity = service.if_contains("affinity")) {
       read_affinity(to, id, affinity->as_object());

@@ -6,7 +6,7 @@ import ssl
 import time
 
 import websockets
-from traffic import answered, timed
+from traffic import PATIENCE_S, answered, timed
 from world import AUTHORITY, TLS_NAME, TLS_PORT, VIPS
 
 
@@ -55,7 +55,7 @@ async def converse(client, options):
         async with connect(client) as connection:
             return [await say(connection, number) for number in range(options.requests)]
     try:
-        seen = await answered(all_of_it())
+        seen = await answered(all_of_it(), 4 * PATIENCE_S)  # several answers
     except websockets.WebSocketException as failure:
         seen = f"error: {type(failure).__name__} {failure}"
     return seen if isinstance(seen, list) else [seen]

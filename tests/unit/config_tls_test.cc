@@ -50,6 +50,26 @@ TEST(ConfigTls, IsLeftOutUnlessThereIsATable) {
   EXPECT_EQ(config->sidecar, SidecarKind::kHaproxy);
 }
 
+TEST(ConfigTls, NamesTheNetworkNamespaceOfTheSidecar) {
+  const auto config = [](const std::string& line) {
+    return parse_config({{"edge.toml", line + kDataplane + service("web", 80)}});
+  };
+  EXPECT_EQ(config("")->sidecar_namespace, "penstock-tls");
+  EXPECT_EQ(config("sidecar_namespace = \"edge_2\"\n")->sidecar_namespace, "edge_2");
+  for (const char* name : {"a b", "../etc", "a;b"}) {
+    const auto refused = config(fmt::format("sidecar_namespace = \"{}\"\n", name));
+    ASSERT_FALSE(refused) << name;
+    EXPECT_THAT(to_string(refused.error().front()), HasSubstr("letters, digits, - and _"));
+  }
+}
+
+TEST(ConfigTls, TakesOneOfTheEightInterfaces) {
+  const std::string eight =
+      "[dataplane]\ninterfaces = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\"]\n";
+  EXPECT_TRUE(parse_config({{"edge.toml", eight + service("web", 80)}}));
+  EXPECT_THAT(one_fault(eight + service("web", 80) + tls()), HasSubstr("at most 7 interfaces"));
+}
+
 TEST(ConfigTls, HasADefaultForAllButTheCertificates) {
   Tls expected;
   expected.certificates = {"/etc/tls/a.pem"};
