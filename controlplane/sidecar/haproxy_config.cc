@@ -37,6 +37,10 @@ defaults http
   mode http
   # A reload lets a connection that waits for its next request have it, then closes.
   option idle-close-on-response
+  # Connections onward are their client's own, one for each stream of HTTP/2. In a pool for all they
+  # would not be found again: most requests would open one.
+  http-reuse never
+  max-session-srv-conns 100
   timeout connect 5s
   # Of a handshake and of a body; a slow request has the time below, a slow answer that of a server.
   timeout client 60s
