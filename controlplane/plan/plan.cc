@@ -178,7 +178,7 @@ class Planner {
 
   // The place in the tables of a service or of what stands beside it.
   Result<ServiceId> new_service(const ServiceConfig& service, const Endpoint& vip) {
-    const ServiceId id = service_ids_.of({service.protocol, vip});
+    ServiceId id = service_ids_.of({service.protocol, vip});
     if (id != 0) return id;
     return fail(
         ErrorKind::kConflict,
@@ -256,7 +256,7 @@ class Planner {
   // From clients to the sidecar, which answers from the address that they came to.
   Result<ServiceId> add_clients(const ServiceConfig& service, uint16_t port) {
     const Endpoint vip{service.vip.address, port};
-    const auto id = new_service(service, vip);
+    auto id = new_service(service, vip);
     if (!id) return id;
     ServiceEntry entry = entry_of(service, *id);
     entry.vip = vip;
@@ -266,7 +266,7 @@ class Planner {
     entry.affinity_idle = {};
     plan_.next.forwarding.services[*id] = entry;
     const Instance sidecar{service.protocol, vip};
-    const auto backend = new_backend(service, "the sidecar", sidecar);
+    auto backend = new_backend(service, "the sidecar", sidecar);
     if (!backend) return backend;
     BackendEntry& stands_for_it = plan_.next.forwarding.backends[*backend];
     stands_for_it = backend_entry(input_, sidecar);
@@ -281,7 +281,7 @@ class Planner {
   // From the sidecar alone. Who may come in, and how often, was asked before it; the lists are
   // asked once more, for what lasts longer than a change of them.
   Result<ServiceId> add_onward(const ServiceConfig& service, const Endpoint& vip) {
-    const auto id = new_service(service, vip);
+    auto id = new_service(service, vip);
     if (!id) return id;
     ServiceEntry entry = entry_of(service, *id);
     entry.vip = vip;
@@ -301,7 +301,7 @@ class Planner {
 
   Result<BackendId> new_backend(const ServiceConfig& service, const std::string& name,
                                 const Instance& instance) {
-    const BackendId id = backend_ids_.of(instance);
+    BackendId id = backend_ids_.of(instance);
     if (id != 0) return id;
     return fail(ErrorKind::kConflict,
                 fmt::format("no room for backend {} of service {}: raise "
@@ -311,7 +311,7 @@ class Planner {
 
   Result<BackendId> add(const ServiceConfig& service, const BackendConfig& backend, bool is_up) {
     const Instance instance{service.protocol, backend.endpoint};
-    const auto id = new_backend(service, backend.name, instance);
+    auto id = new_backend(service, backend.name, instance);
     if (!id) return id;
     plan_.backend_ids[{service.name, backend.name}] = *id;
     const auto entry =

@@ -22,6 +22,7 @@ namespace {
 // Its outputs go into the pipe's end; the number of an error.
 int spawn(const std::vector<std::string>& words, int output, pid_t& child) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;

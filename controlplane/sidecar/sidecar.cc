@@ -112,7 +112,7 @@ uint64_t number_in(const std::map<std::string, std::string>& row, const std::str
 
 }  // namespace
 
-Sidecar::Sidecar(const Config& config, std::string directory, NextHop hop)
+Sidecar::Sidecar(const Config& config, std::string directory, const NextHop& hop)
     : kind_(config.sidecar),
       namespace_(config.sidecar_namespace),
       directory_(std::move(directory)),

@@ -84,7 +84,7 @@ class Sidecar {
   const std::map<std::string, std::string>& refused() const { return refused_; }
 
  private:
-  Sidecar(const Config& config, std::string directory, NextHop hop);
+  Sidecar(const Config& config, std::string directory, const NextHop& hop);
 
   Result<void> prepare(boost::asio::io_context& context, const Config& config);
   Result<void> make_files();

@@ -178,7 +178,8 @@ def pids(node_name):
 
 def destroy():
     """Ends every process in the nodes and removes them. What is not there is no failure."""
-    names = existing()
+    end_processes(existing())
+    names = existing()  # the appliance may have made the sidecar's meanwhile
     end_processes(names)
     if world.BRIDGE in names:
         unplug_nic()
