@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dataplane/result.h"
@@ -16,6 +17,17 @@ namespace penstock {
 // In a session of its own, since what ends us is not to end it, and without our open files but the
 // standard ones. `program` is searched in PATH when it has no "/"; `words` come behind it.
 Result<pid_t> spawn_detached(const std::string& program, const std::vector<std::string>& words);
+
+// Whether it was done in time. Looks every few milliseconds, on the calling thread.
+template <typename Done>
+bool wait_for(std::chrono::milliseconds patience, Done done) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
 
 // How long to wait between starts: not at all for one that ran, twice as long with each that did
 // not come up.

@@ -435,6 +435,7 @@ Result<void> Daemon::adopt(Wanted wanted) {
   if (planned) return planned;
   wanted_ = std::move(wanted);
   follow(effective_config());
+  plan_later();  // the sidecar may have the other one already
   const auto saved = save_overrides(wanted_.config.control.state_directory, wanted_.overrides);
   return first_failure({planned, saved});
 }

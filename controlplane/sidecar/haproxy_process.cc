@@ -14,7 +14,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 
 #include "controlplane/config/text_file.h"
 #include "controlplane/sidecar/haproxy_socket.h"
@@ -27,21 +26,10 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kStartPatience{5'000};
 constexpr milliseconds kEndPatience{5'000};
-constexpr milliseconds kLook{10};
 // Two files for each connection, and those that HAProxy has beside them.
 constexpr rlim_t kFilesAConnection = 2;
 constexpr rlim_t kOtherFiles = 256;
 constexpr const char* kCapabilities = "-all,+net_raw,+net_bind_service";
-
-template <typename Done>
-bool wait_for(milliseconds patience, Done done) {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(kLook);
-  }
-  return true;
-}
 
 Fd open_process(pid_t pid) {
   return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));

@@ -219,13 +219,19 @@ Result<std::string> Sidecar::text_for(const Config& config, const Plan& plan) co
 
 Result<void> Sidecar::check(const Config& config, const Plan& plan) {
   if (kind_ == SidecarKind::kNone || paths_in(config).empty()) return {};
-  if (auto taken = take_certificates(config); !taken) return taken;
+  auto able = take_certificates(config).and_then([&] { return ask_about(config, plan); });
+  // What was taken for nothing would pass for good the next time, whatever became of the file.
+  if (!able && !paths_.empty()) store_->keep_only(paths_);
+  return able;
+}
+
+Result<void> Sidecar::ask_about(const Config& config, const Plan& plan) {
   const auto text = text_for(config, plan);
   if (!text) return tl::unexpected(text.error());
   if (*text == serving_) return {};
   const std::string candidate = file("haproxy.cfg.wanted");
   if (auto written = replace_text_file(candidate, *text); !written) return written;
-  const auto checked = run_command({"haproxy", "-c", "-q", "-f", candidate});
+  const auto checked = run_command({"haproxy", "-c", "-f", candidate});
   return checked ? Result<void>{} : tl::unexpected(checked.error());
 }
 

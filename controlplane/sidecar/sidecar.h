@@ -90,6 +90,7 @@ class Sidecar {
   Result<void> make_files();
   Result<std::string> text_for(const Config& config, const Plan& plan) const;
   Result<void> take_certificates(const Config& config);
+  Result<void> ask_about(const Config& config, const Plan& plan);
   Result<void> serve(const std::string& text);
   void tell_who_has_backends();
   void look_at_certificates();

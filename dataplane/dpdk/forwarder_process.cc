@@ -8,7 +8,6 @@
 
 #include <csignal>
 #include <filesystem>
-#include <thread>
 
 #include "dataplane/af_xdp/steering.h"
 
@@ -20,17 +19,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kStartPatience{30'000};  // an emulated machine takes its time
 constexpr milliseconds kEndPatience{5'000};
-constexpr milliseconds kLook{5};
-
-template <typename Done>
-bool wait_for(milliseconds patience, Done done) {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(kLook);
-  }
-  return true;
-}
 
 bool forwards(const ForwarderReport& report) {
   return std::atomic_ref(const_cast<uint32_t&>(report.is_forwarding))

@@ -63,6 +63,11 @@ def sidecar_status():
     return appliance.status()["sidecar"]
 
 
+def tls_status(name):
+    return next(service["tls"] for service in appliance.status()["services"]
+                if service["name"] == name)
+
+
 def wait_sidecar(reached, patience_s=20.0):
     said = appliance.wait_until(lambda status: reached(status["sidecar"]), "the sidecar",
                                 patience_s=patience_s)
@@ -85,9 +90,10 @@ def url(path="/", scheme="https"):
 
 def handshake(*words, vip=world.VIPS[4]):
     """openssl s_client's output of one; None when it failed."""
+    name = () if "-servername" in words else ("-servername", world.TLS_NAME)
     done = netns.run("client", "openssl", "s_client", "-connect", f"{vip}:{world.TLS_PORT}",
-                     "-servername", world.TLS_NAME, "-CAfile", world.AUTHORITY,
-                     "-verify_return_error", *words, check=False, input="")
+                     *name, "-CAfile", world.AUTHORITY, "-verify_return_error", *words,
+                     check=False, input="")
     return done.stdout if done.returncode == 0 else None
 
 
@@ -156,6 +162,42 @@ def test_other_ciphers_are_refused(cipher):
     assert handshake("-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0") is None
 
 
+def test_each_name_gets_its_certificate_and_others_the_first(variant):
+    first, second = authority.make("first.pem"), authority.make("second.pem",
+                                                                names="DNS:*.other.example")
+    appliance.penstock("apply", variant(
+        (f'"{LAB_PEM}"', f'"{world.TLS}/first.pem", "{world.TLS}/second.pem"')))
+    for name, serial in ((world.TLS_NAME, first), ("www.other.example", second),
+                         ("stranger.example", first)):
+        assert served_serial("-servername", name) == serial, name
+
+
+def test_status_tells_versions_connections_and_what_failed():
+    before = tls_status("web")
+    versions = sidecar_status()["versions"]
+    assert handshake("-tls1_2") and handshake("-tls1_3")
+    assert handshake("-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0") is None
+    after = tls_status("web")
+    assert after["connections_total"] >= before["connections_total"] + 2
+    assert after["failed_handshakes"] > before["failed_handshakes"]
+    for version in ("TLSv1.2", "TLSv1.3"):
+        assert sidecar_status()["versions"][version] == versions.get(version, 0) + 1
+    table = appliance.penstock("status").stdout
+    assert "TLS: haproxy up" in table and "by TLS at 203.0.113.10:443" in table
+
+
+def test_haproxy_is_nobody_special():
+    for pid in haproxy_pids():
+        status = dict(line.split(":\t", 1) for line in
+                      open(f"/proc/{pid}/status", encoding="ascii").read().splitlines()
+                      if ":\t" in line)
+        assert "0" not in status["Uid"].split() and "0" not in status["Gid"].split()
+        # CAP_NET_BIND_SERVICE and CAP_NET_RAW
+        assert {int(status[which], 16) for which in ("CapEff", "CapPrm", "CapBnd")} == {
+            1 << 10 | 1 << 13}
+        assert status["NoNewPrivs"] == "1"
+
+
 def test_a_session_is_resumed_after_a_reload(variant, tmp_path):
     session = tmp_path / "session"
     handshake("-tls1_2", "-sess_out", session)
@@ -181,8 +223,7 @@ def test_a_clients_own_flow_and_the_sidecars_from_the_same_port_stay_apart():
 
 
 def test_nobody_but_the_sidecar_reaches_its_place_in_the_dataplane():
-    onward = next(service["tls"]["onward"] for service in appliance.status()["services"]
-                  if service["name"] == "web")
+    onward = tls_status("web")["onward"]
     address, _, port = onward.rpartition(":")
     netns.run("client", "ip", "route", "add", address, "via", world.APPLIANCE[4], "dev", "eth0",
               "onlink")
@@ -192,8 +233,8 @@ def test_nobody_but_the_sidecar_reaches_its_place_in_the_dataplane():
         assert refused.returncode == 28, "a time-out"
     finally:
         netns.run("client", "ip", "route", "del", address)
-    web = next(service for service in appliance.status()["services"] if service["name"] == "web")
-    assert {reason["reason"] for reason in web["tls"]["dropped"]} == {"access_denied"}
+    dropped = {reason["reason"] for reason in tls_status("web")["dropped"]}
+    assert dropped == {"access_denied"}
 
 
 def test_who_is_denied_is_denied_by_tls_too(variant):
