@@ -17,7 +17,7 @@ TIMED_OUT = 124
 CCACHE = {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
 
 
-def run(command, log, environment=None, limit_s=1500):
+def run(command, log, environment=None, limit_s=2700):
     """The exit status; TIMED_OUT if the program and its children had to be killed."""
     with open(log, "ab") as out:
         out.write(f"$ {' '.join(map(str, command))}\n".encode())
