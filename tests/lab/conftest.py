@@ -23,12 +23,8 @@ def machine_fixture():
 
 @pytest.fixture(scope="module", name="standing_lab")
 def standing_lab_fixture(machine):
-    with lifecycle.locked():
-        lifecycle.up()
-        try:
-            yield
-        finally:
-            lifecycle.down()
+    with lifecycle.standing():
+        yield
 
 
 @pytest.fixture(name="lab")

@@ -54,6 +54,17 @@ def up(name="nat", with_servers=True):
         raise
 
 
+@contextlib.contextmanager
+def standing(name="nat"):
+    """The world for the tests of a file, and nobody else's meanwhile."""
+    with locked():
+        up(name)
+        try:
+            yield
+        finally:
+            down()
+
+
 def config_of(this):
     """The file to start with: the repository's own, where it says all."""
     text = this.config_text()

@@ -31,12 +31,8 @@ def layout_fixture(request, machine):
     this = world.LAYOUTS[request.param]
     if any("." in interface for interface in this.interfaces) and not kernel_has_vlans():
         pytest.skip("this kernel has no VLAN devices")
-    with lifecycle.locked():
-        lifecycle.up(request.param)
-        try:
-            yield this
-        finally:
-            lifecycle.down()
+    with lifecycle.standing(request.param):
+        yield this
 
 
 @pytest.fixture(name="mode", params=["nat", "dsr", "tunnel"])

@@ -14,12 +14,8 @@ REQUESTS = 5
 @pytest.fixture(scope="module", name="mode", params=world.WORLDS)
 def mode_fixture(request, machine):
     """A world in each mode."""
-    with lifecycle.locked():
-        lifecycle.up(request.param)
-        try:
-            yield request.param
-        finally:
-            lifecycle.down()
+    with lifecycle.standing(request.param):
+        yield request.param
 
 
 both_families = pytest.mark.parametrize("family", [4, 6])

@@ -50,12 +50,8 @@ def config_of(variant):
 
 @pytest.fixture(scope="module", name="standing")
 def standing_fixture(machine):
-    with lifecycle.locked():
-        lifecycle.up("tunnel")
-        try:
-            yield
-        finally:
-            lifecycle.down()
+    with lifecycle.standing("tunnel"):
+        yield
 
 
 @pytest.fixture(name="variant")

@@ -21,12 +21,8 @@ pytestmark = pytest.mark.usefixtures("tls")
 
 @pytest.fixture(scope="module", name="standing")
 def standing_fixture(machine):
-    with lifecycle.locked():
-        lifecycle.up("tls")
-        try:
-            yield
-        finally:
-            lifecycle.down()
+    with lifecycle.standing("tls"):
+        yield
 
 
 @pytest.fixture(name="tls")

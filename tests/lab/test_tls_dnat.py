@@ -13,16 +13,12 @@ pytestmark = pytest.mark.usefixtures("dnat_with_tls")
 
 @pytest.fixture(scope="module", name="dnat_with_tls")
 def dnat_with_tls_fixture(machine):
-    with lifecycle.locked():
-        lifecycle.up("dnat")
-        try:
-            authority.prepare()
-            appliance.penstock("stop")
-            appliance.start(with_tls())
-            appliance.wait_all_up()
-            yield
-        finally:
-            lifecycle.down()
+    with lifecycle.standing("dnat"):
+        authority.prepare()
+        appliance.penstock("stop")
+        appliance.start(with_tls())
+        appliance.wait_all_up()
+        yield
 
 
 def with_tls():
