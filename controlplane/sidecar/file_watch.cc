@@ -45,12 +45,17 @@ class FileWatch::Impl : public std::enable_shared_from_this<Impl> {
       directories.insert(fs::path(file).parent_path());
       directories.insert(fs::weakly_canonical(file, ignored).parent_path());
     }
-    for (const int watch : watches_) inotify_rm_watch(stream_.native_handle(), watch);
-    watches_.clear();
+    // One that is watched already keeps its number. What is not removed tells of no removal: that
+    // would be a change to whoever follows anew with each one.
+    std::set<int> watches;
     for (const std::string& directory : directories) {
       const int watch = inotify_add_watch(stream_.native_handle(), directory.c_str(), kChanges);
-      if (watch >= 0) watches_.insert(watch);
+      if (watch >= 0) watches.insert(watch);
     }
+    for (const int watch : watches_) {
+      if (!watches.contains(watch)) inotify_rm_watch(stream_.native_handle(), watch);
+    }
+    watches_ = std::move(watches);
   }
 
  private:

@@ -19,10 +19,6 @@ namespace {
 constexpr MacAddress kHere{{0x02, 0x70, 0x74, 0x6c, 0x73, 0x01}};
 constexpr MacAddress kThere{{0x02, 0x70, 0x74, 0x6c, 0x73, 0x02}};
 
-std::string place_of(const std::string& name) {
-  return "/run/netns/" + name;
-}
-
 // Lines of commands, words apart by spaces. The first that fails ends it.
 Result<void> run_lines(const std::string& text) {
   std::vector<std::string> lines;
@@ -38,8 +34,7 @@ Result<void> run_lines(const std::string& text) {
 }
 
 Result<void> make_pair(const std::string& name) {
-  const std::string there = place_of(name);
-  if (access(there.c_str(), F_OK) != 0) {
+  if (!has_sidecar_namespace(name)) {
     if (auto made = run_lines(fmt::format("ip netns add {}", name)); !made) return made;
   }
   const bool is_whole = run_command({"ip", "-n", name, "link", "show", "tls0"}).has_value() &&
@@ -59,7 +54,7 @@ Result<void> make_pair(const std::string& name) {
 }  // namespace
 
 bool has_sidecar_namespace(const std::string& name) {
-  return access(place_of(name).c_str(), F_OK) == 0;
+  return access(("/run/netns/" + name).c_str(), F_OK) == 0;
 }
 
 Result<NextHop> make_sidecar_namespace(const std::string& name, uint16_t mtu) {
@@ -107,7 +102,7 @@ Result<void> remove_sidecar_namespace(const std::string& name) {
       return gone;
     }
   }
-  if (access(place_of(name).c_str(), F_OK) != 0) return {};
+  if (!has_sidecar_namespace(name)) return {};
   return run_lines(fmt::format("ip netns delete {}", name));
 }
 

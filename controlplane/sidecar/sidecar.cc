@@ -228,11 +228,13 @@ Result<void> Sidecar::check(const Config& config, const Plan& plan) {
 Result<void> Sidecar::ask_about(const Config& config, const Plan& plan) {
   const auto text = text_for(config, plan);
   if (!text) return tl::unexpected(text.error());
-  if (*text == serving_) return {};
+  if (*text == serving_ || *text == checked_) return {};
   const std::string candidate = file("haproxy.cfg.wanted");
   if (auto written = replace_text_file(candidate, *text); !written) return written;
   const auto checked = run_command({"haproxy", "-c", "-f", candidate});
-  return checked ? Result<void>{} : tl::unexpected(checked.error());
+  if (!checked) return tl::unexpected(checked.error());
+  checked_ = *text;
+  return {};
 }
 
 Result<void> Sidecar::apply(const Config& config, const Plan& plan) {
@@ -248,8 +250,6 @@ Result<void> Sidecar::apply(const Config& config, const Plan& plan) {
   problem_ = done ? "" : done.error().message;
   if (!done) return done;
   paths_ = paths_in(config);
-  services_.clear();
-  for (const auto& [name, places] : plan.tls) services_.push_back(name);
   has_backends_ = who_has_backends(plan);
   tell_who_has_backends();
   store_->keep_only(paths_);
@@ -399,7 +399,7 @@ SidecarStatus Sidecar::status() const {
   status.connections_per_second = values["SslRate"];
   status.versions = parse_table(*table);
   for (const auto& row : parse_stat(*stat)) {
-    for (const std::string& service : services_) {
+    for (const auto& [service, has] : has_backends_) {
       if (row.at("svname") != "FRONTEND" || row.at("pxname") != tls_frontend(service)) continue;
       TlsTraffic& traffic = status.traffic[service];
       traffic.sessions = number_in(row, "scur");

@@ -108,12 +108,12 @@ class Sidecar {
   std::optional<CertificateStore> store_;
   std::optional<HaproxyProcess> process_;
   std::optional<FileWatch> watch_;
-  std::vector<std::string> paths_;  // of the certificates that services name
-  std::vector<std::string> services_;
-  std::map<std::string, bool> has_backends_;   // by service
+  std::vector<std::string> paths_;             // of the certificates that services name
+  std::map<std::string, bool> has_backends_;   // by service with tls
   std::map<std::string, bool> told_backends_;  // the same, as this worker of HAProxy's was told
   std::map<std::string, std::string> refused_;
   std::string serving_;  // what HAProxy has; empty: not known
+  std::string checked_;  // what it has found valid last
   std::string problem_;
   std::chrono::steady_clock::time_point next_look_{};
 };
