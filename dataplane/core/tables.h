@@ -34,7 +34,7 @@
 
 struct ps_control {
   __u32 layout_version;
-  __u32 generation;  // 0 or 1; stored with release, read once a packet
+  __u32 generation;  // counts up, its lowest bit is which; stored with release, read once a packet
   __u32 flow_table_entries;
   __u32 max_services;
   __u32 max_backends;

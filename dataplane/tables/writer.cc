@@ -379,7 +379,8 @@ ForwardingState TableWriter::read() const {
 Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInterface>& interfaces) {
   if (auto fits = check_fits(tables_, delta); !fits) return fits;
   if (auto unread = wait_for_readers_(); !unread) return unread;
-  const uint32_t generation = (tables_.control->generation & 1) ^ 1;
+  const uint32_t number = tables_.control->generation + 1;
+  const uint32_t generation = number & 1;
   auto indexed = write_service_index(tables_, generation, delta.next.services);
   if (indexed) indexed = write_backend_index(tables_, generation, delta.next.backends);
   if (!indexed) return indexed;
@@ -403,7 +404,7 @@ Result<void> TableWriter::apply(const Delta& delta, const std::vector<LocalInter
     *ps_backend_at(&tables_, generation, id) = to_table(backend);
   }
   write_lookup_tables(tables_, delta);
-  __atomic_store_n(&tables_.control->generation, generation, __ATOMIC_RELEASE);
+  __atomic_store_n(&tables_.control->generation, number, __ATOMIC_RELEASE);
   // A packet by the state before may take an entry yet: the next plan finds it and releases it.
   if (!delta.released.empty()) release(tables_, delta);
   return {};

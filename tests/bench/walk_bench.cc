@@ -164,7 +164,7 @@ void Bench::collect_answers(uint8_t flags) {
 // What the backends send back to the clients of mode dnat.
 void Bench::fill_dnat_answers() {
   const ps_tables& all = tables->tables();
-  const uint32_t generation = all.control->generation;
+  const uint32_t generation = all.control->generation & 1;
   const ps_service& service = *ps_service_at(&all, generation, service_of(Mode::kDnat));
   for (uint32_t i = 0; i < live_flows; i++) {
     const Tuple request = client(i, PS_TCP_ACK);

@@ -53,7 +53,7 @@ class World {
 
   // As it was when it was made: no flows, nothing counted, the first configuration.
   void reset();
-  void swap() { tables_.control->generation ^= 1; }
+  void swap() { tables_.control->generation++; }
   const ps_tables& tables() const { return tables_; }
   const Places& places() const { return places_.at(tables_.control->generation & 1); }
   // Packets forwarded and packets refused, all services together.

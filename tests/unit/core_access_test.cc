@@ -153,7 +153,7 @@ class Bucket : public ::testing::Test {
     world_.publish();
   }
   bool take(uint32_t now_ticks) const {
-    const uint32_t generation = world_.tables().control->generation;
+    const uint32_t generation = world_.tables().control->generation & 1;
     ps_address client{};
     client.word[0].raw = 7;
     return ps_take_new_flow(&world_.tables(), ps_settings_at(&world_.tables(), generation),

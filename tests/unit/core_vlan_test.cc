@@ -40,7 +40,8 @@ TEST_F(Vlans, ThatFindNoRoomHaveTheFrameDroppedAndCounted) {
 }
 
 TEST_F(Vlans, AreNotKeptForTheWorkersNextFrame) {
-  ps_settings& settings = *ps_settings_at(&world_.tables(), world_.tables().control->generation);
+  ps_settings& settings =
+      *ps_settings_at(&world_.tables(), world_.tables().control->generation & 1);
   settings.interfaces[0].tags = 200;
   Bytes bytes = frame_of(syn());
   const Bytes tag{0x81, 0, 0, 200};
