@@ -3,7 +3,9 @@
 // vectors of the paper.
 #include <gtest/gtest.h>
 
-#include "dataplane/core/siphash.h"
+#include <random>
+
+#include "dataplane/core/siphash_lanes.h"
 #include "dataplane/tables/convert.h"
 
 namespace penstock {
@@ -43,6 +45,31 @@ TEST(SipHash, AgreesWithAnotherImplementation) {
     const ps_address wire = to_wire(address);
     EXPECT_EQ(ps_siphash_address(vector.key, family_number(address), &wire), vector.hash)
         << vector.address;
+  }
+}
+
+TEST(SipHash, OfManySideBySideIsThatOfEach) {
+  constexpr __u32 kMost = 16;
+  std::mt19937_64 random(3);
+  for (const int family : {PS_IPV4, PS_IPV6}) {
+    for (__u32 count = 0; count <= kMost; count++) {
+      alignas(64) __u64 words[PS_CLIENT_WORDS][kMost];
+      alignas(64) __u64 hashes[kMost];
+      const __u64 key[2] = {random(), random()};
+      __u64 expected[kMost];
+      for (__u32 i = 0; i < count; i++) {
+        ps_address address{};
+        for (ps_be32& word : address.word) word.raw = static_cast<__u32>(random());
+        const ps_be16 port{static_cast<__u16>(random())};
+        const int with_port = static_cast<int>(random() % 2);
+        __u64 word[PS_CLIENT_WORDS];
+        ps_client_words(family, &address, with_port, port, word);
+        for (int w = 0; w < ps_client_word_count(family); w++) words[w][i] = word[w];
+        expected[i] = ps_siphash_client(key, family, &address, with_port, port);
+      }
+      ps_siphash_lanes(key, ps_client_word_count(family), words[0], kMost, count, hashes);
+      for (__u32 i = 0; i < count; i++) EXPECT_EQ(hashes[i], expected[i]) << i << " of " << count;
+    }
   }
 }
 
