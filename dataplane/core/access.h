@@ -25,6 +25,7 @@ PS_INLINE __u16 *ps_backend_index_at(const struct ps_tables *tables, __u32 gener
 PS_INLINE __u32 ps_backend_index_size(const struct ps_tables *tables);
 PS_INLINE struct ps_backend *ps_backend_at(const struct ps_tables *tables, __u32 generation,
                                            __u32 id);
+PS_INLINE __u32 ps_backend_count(const struct ps_tables *tables);
 PS_INLINE struct ps_lookup_table *ps_lookup_table_at(const struct ps_tables *tables, __u32 place);
 // By the lookup table at that place; nothing: it is not one of affinity.
 PS_INLINE struct ps_known_clients *ps_known_clients_at(const struct ps_tables *tables, __u32 place,

@@ -118,14 +118,14 @@ PS_CALL int ps_dnat_flow_service(const struct ps_tables *tables, __u64 key, __u3
   return ps_find_affinity(tables, key, now, &word) ? ps_affinity_service(word) : 0;
 }
 
-// Of a client's packet on its way to a backend.
+// Of a client's packet on its way to that backend.
 PS_MUST_USE PS_INLINE enum ps_reason ps_note_dnat_client(const struct ps_tables *tables,
                                                          const struct ps_frame *frame, int family,
                                                          const struct ps_packet *packet,
+                                                         __u16 backend_id,
                                                          const struct ps_route *route) {
   ps_learn_hop(tables, family, packet, route, frame->now_ticks);
-  const struct ps_backend *backend =
-      ps_backend_at(tables, route->generation, ps_onward_backend(route->onward));
+  const struct ps_backend *backend = ps_backend_at(tables, route->generation, backend_id);
   if (!backend || !backend->is_shared) return PS_REASON_NONE;
   struct ps_dnat_flow flow = {};
   flow.key = ps_dnat_key(route->settings, family, backend, packet->source, packet->source_port);

@@ -44,7 +44,8 @@ PS_INLINE int ps_find_headers(const struct ps_frame *frame, int family, struct p
     found->source = (struct ps_address *)&found->ipv4->source;
     found->destination = (struct ps_address *)&found->ipv4->destination;
     found->segment_bytes = ps_host16(found->ipv4->total_length) - (__u32)sizeof *found->ipv4;
-    return found->ipv4->version_and_words == 0x45 && found->ipv4->protocol == PS_TCP &&
+    return found->ipv4->version_and_words == PS_IPV4_NO_OPTIONS &&
+           found->ipv4->protocol == PS_TCP &&
            !(found->ipv4->fragment.raw & ps_wire16(PS_IPV4_FRAGMENTED).raw);
   }
   found->source = &found->ipv6->source;

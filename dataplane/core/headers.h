@@ -101,6 +101,7 @@ enum { PS_TCP_FIN = 0x01, PS_TCP_SYN = 0x02, PS_TCP_RST = 0x04, PS_TCP_ACK = 0x1
 #define PS_ETHERTYPE_IPV6 0x86dd
 #define PS_ETHERTYPE_VLAN 0x8100          // 802.1Q
 #define PS_ETHERTYPE_SERVICE_VLAN 0x88a8  // 802.1ad
+#define PS_IPV4_NO_OPTIONS 0x45           // version and words of a header without options
 #define PS_IPV4_DONT_FRAGMENT 0x4000
 #define PS_IPV4_MORE_FRAGMENTS 0x2000
 #define PS_IPV4_FRAGMENT_OFFSET 0x1fff

@@ -35,16 +35,16 @@ PS_INLINE __u64 ps_client_hop(const struct ps_packet *packet, __u32 interface) {
   return ps_load_mac(packet->ethernet->source) | ((__u64)interface << 48);
 }
 
-// A frame sent to another station (flooded by a switch, or met by a promiscuous interface) or to a
-// group of stations is not ours to forward.
-PS_INLINE int ps_find_interface(const struct ps_frame *frame, const struct ps_ethernet *ethernet,
-                                struct ps_route *route) {
+// Where frames come in by that interface with the tags that were taken out; nothing: not by one of
+// ours.
+PS_INLINE const struct ps_interface *ps_find_interface(__u32 interface_index,
+                                                       struct ps_route *route) {
   for (__u32 i = 0; i < PS_MAX_INTERFACES; i++) {
     const struct ps_interface *interface = &route->settings->interfaces[i];
     if (interface->index == 0) return 0;
-    if (interface->index != frame->interface_index || interface->tags != route->tags) continue;
+    if (interface->index != interface_index || interface->tags != route->tags) continue;
     route->interface = i;
-    return interface->mac == ps_load_mac(ethernet->destination);
+    return interface;
   }
   return 0;
 }
@@ -58,26 +58,40 @@ PS_INLINE const struct ps_settings *ps_settings_now(const struct ps_tables *tabl
   return ps_settings_at(tables, *generation);
 }
 
-// Which generation of the tables the frame goes by, and where it came in.
-PS_MUST_USE PS_INLINE enum ps_reason ps_arrive(const struct ps_tables *tables,
-                                               const struct ps_frame *frame,
-                                               struct ps_route *route) {
-  route->arrival = ps_arrival_at(tables, frame->worker);
+// Which generation of the tables packets go by, and what is known of the frame that the worker has
+// in hand.
+PS_MUST_USE PS_INLINE enum ps_reason ps_begin(const struct ps_tables *tables, __u32 worker,
+                                              struct ps_route *route) {
+  route->arrival = ps_arrival_at(tables, worker);
   route->settings = ps_settings_now(tables, &route->generation);
   if (!route->settings || !route->arrival) return PS_REASON_tables_unreadable;
   route->tags = route->arrival->tags;
-  struct ps_cursor cursor = {frame->data, frame->end};
-  const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
-  if (!ethernet || !ps_find_interface(frame, ethernet, route)) return PS_REASON_not_ours;
   return PS_REASON_NONE;
 }
 
+// And where the frame came in. One sent to another station (flooded by a switch, or met by a
+// promiscuous interface) or to a group of stations is not ours to forward.
+PS_MUST_USE PS_INLINE enum ps_reason ps_arrive(const struct ps_tables *tables,
+                                               const struct ps_frame *frame,
+                                               struct ps_route *route) {
+  const enum ps_reason reason = ps_begin(tables, frame->worker, route);
+  if (reason) return reason;
+  struct ps_cursor cursor = {frame->data, frame->end};
+  const struct ps_ethernet *ethernet = (struct ps_ethernet *)ps_take(&cursor, sizeof *ethernet);
+  if (!ethernet) return PS_REASON_not_ours;
+  const struct ps_interface *in = ps_find_interface(frame->interface_index, route);
+  return in && in->mac == ps_load_mac(ethernet->destination) ? PS_REASON_NONE : PS_REASON_not_ours;
+}
+
+PS_INLINE int ps_is_of_snat_ports(const struct ps_settings *settings, struct ps_be16 port) {
+  return (__u16)(ps_host16(port) - settings->snat_port_first) < settings->snat_port_count;
+}
+
 // A source port of ours: what is for it is a backend's. Anything else may be a client's.
-PS_INLINE int ps_is_snat_port(int family, const struct ps_address *address,
-                              struct ps_be16 wire_port, struct ps_route *route) {
+PS_INLINE int ps_is_snat_port(int family, const struct ps_address *address, struct ps_be16 port,
+                              struct ps_route *route) {
   const struct ps_settings *settings = route->settings;
-  const __u16 port = ps_host16(wire_port);
-  if ((__u16)(port - settings->snat_port_first) >= settings->snat_port_count) return 0;
+  if (!ps_is_of_snat_ports(settings, port)) return 0;
   const int v6 = family == PS_IPV6;
   for (__u32 i = 0; i < PS_MAX_SNAT_ADDRESSES && i < settings->snat_count[v6]; i++) {
     if (ps_same_address(family, &settings->snat[v6][i], address)) {

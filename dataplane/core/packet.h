@@ -277,3 +277,65 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_parse(const struct ps_frame *frame, int 
   packet->destination_port = packet->udp->destination_port;
   return PS_REASON_NONE;
 }
+
+// Of a packet of kind PS_WHOLE that was parsed: whether nothing stands between its IP header, as
+// short as it can be, and its transport header.
+PS_INLINE int ps_is_simple(int family, const struct ps_packet *packet) {
+  return family == PS_IPV6 || packet->ipv4->version_and_words == PS_IPV4_NO_OPTIONS;
+}
+
+// Whether the transport header of a simple packet lies inside what its IP header says is there,
+// which is in the frame: as ps_parse_transport has it. A negative number of bytes is too few.
+PS_INLINE int ps_is_transport(const struct ps_packet *packet, __s32 payload_bytes) {
+  if (PS_LIKELY(packet->protocol == PS_TCP)) {
+    if (!PS_LIKELY(payload_bytes >= (__s32)sizeof *packet->tcp)) return 0;
+    const __s32 tcp_bytes = (packet->tcp->header_words >> 4) * 4;
+    if (!PS_LIKELY(tcp_bytes >= (__s32)sizeof *packet->tcp)) return 0;
+    return tcp_bytes <= payload_bytes;
+  }
+  if (packet->protocol != PS_UDP || payload_bytes < (__s32)sizeof *packet->udp) return 0;
+  const __s32 udp_bytes = ps_host16(packet->udp->length);
+  return udp_bytes >= (__s32)sizeof *packet->udp && udp_bytes <= payload_bytes;
+}
+
+// What stands where in a frame that is known to hold a simple packet's IP header and ports.
+PS_INLINE void ps_point_into(const struct ps_frame *frame, int family, struct ps_packet *packet) {
+  __u8 *ip = frame->data + sizeof(struct ps_ethernet);
+  packet->ethernet = (struct ps_ethernet *)frame->data;
+  packet->header_bytes = ps_ip_header_bytes(family);
+  packet->udp = (struct ps_udp *)(ip + packet->header_bytes);
+  packet->source_port = packet->udp->source_port;
+  packet->destination_port = packet->udp->destination_port;
+  if (family == PS_IPV4) {
+    packet->ipv4 = (struct ps_ipv4 *)ip;
+    packet->source = (struct ps_address *)&packet->ipv4->source;
+    packet->destination = (struct ps_address *)&packet->ipv4->destination;
+    packet->protocol = packet->ipv4->protocol;
+  } else {
+    packet->ipv6 = (struct ps_ipv6 *)ip;
+    packet->source = &packet->ipv6->source;
+    packet->destination = &packet->ipv6->destination;
+    packet->protocol = packet->ipv6->next_header;
+  }
+}
+
+// As ps_parse, for such a frame. 0: it is not one that can go on, or not in one piece.
+PS_MUST_USE PS_INLINE int ps_parse_simple(const struct ps_frame *frame, int family,
+                                          struct ps_packet *packet) {
+  ps_point_into(frame, family, packet);
+  packet->ip_bytes = family == PS_IPV4
+                         ? ps_host16(packet->ipv4->total_length)
+                         : packet->header_bytes + ps_host16(packet->ipv6->payload_length);
+  if (packet->protocol == PS_TCP) {
+    packet->tcp = (struct ps_tcp *)packet->udp;
+    packet->checksum = &packet->tcp->checksum;
+  } else {
+    packet->checksum = &packet->udp->checksum;
+  }
+  if (packet->ip_bytes + (__u32)sizeof(struct ps_ethernet) > (__u32)(frame->end - frame->data) ||
+      !ps_is_transport(packet, (__s32)(packet->ip_bytes - packet->header_bytes))) {
+    return 0;
+  }
+  if (packet->protocol == PS_TCP) packet->tcp_flags = packet->tcp->flags;
+  return 1;
+}

@@ -65,16 +65,23 @@ PS_CALL int ps_is_vip(const struct ps_tables *tables, __u32 generation, int fami
                            : ps_is_vip_of_family(tables, generation, PS_IPV6, address);
 }
 
-PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,
-                               const struct ps_service *service, const struct ps_address *client,
-                               struct ps_be16 client_port) {
-  struct ps_address masked;
+// The part of a client's address that its service hashes.
+PS_INLINE struct ps_address ps_masked_client(int family, const struct ps_service *service,
+                                             const struct ps_address *client) {
+  struct ps_address masked = {};
   masked.word[0].raw = client->word[0].raw & service->client_mask.word[0].raw;
   if (family == PS_IPV6) {
     for (int i = 1; i < 4; i++) {
       masked.word[i].raw = client->word[i].raw & service->client_mask.word[i].raw;
     }
   }
+  return masked;
+}
+
+PS_INLINE __u64 ps_client_hash(const struct ps_settings *settings, int family,
+                               const struct ps_service *service, const struct ps_address *client,
+                               struct ps_be16 client_port) {
+  const struct ps_address masked = ps_masked_client(family, service, client);
   return ps_siphash_client(settings->hash_key, family, &masked, service->hashes_port, client_port);
 }
 
@@ -82,12 +89,15 @@ PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
   return ps_scale((__u32)(client_hash >> 32), PS_LOOKUP_SLOTS);
 }
 
-// What the service's lookup table holds for the hash: a backend's id (0: nobody takes clients), and
-// PS_CONTESTED as it stands there.
+// What the table holds for the hash: a backend's id (0: nobody takes clients), and PS_CONTESTED as
+// it stands there.
+PS_INLINE __u16 ps_held_by(const struct ps_lookup_table *table, __u64 client_hash) {
+  __u32 slot = ps_lookup_slot(client_hash);
+  PS_UNBOUND(slot);  // else the compiler drops the bound, which Linux 6.1 cannot find itself
+  return table && slot < PS_LOOKUP_SLOTS ? table->slots[slot] : 0;
+}
+
 PS_INLINE __u16 ps_look_up(const struct ps_tables *tables, const struct ps_service *service,
                            __u64 client_hash) {
-  const struct ps_lookup_table *table = ps_lookup_table_at(tables, service->lookup_table);
-  __u32 slot = ps_lookup_slot(client_hash);
-  PS_OPAQUE(slot);  // else the compiler drops the bound, which Linux 6.1 cannot find itself
-  return table && slot < PS_LOOKUP_SLOTS ? table->slots[slot] : 0;
+  return ps_held_by(ps_lookup_table_at(tables, service->lookup_table), client_hash);
 }

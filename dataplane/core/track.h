@@ -137,6 +137,11 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_begin_flow(const struct ps_tables *table
   return reason;
 }
 
+// What counts as a new flow where there are none.
+PS_INLINE int ps_begins_connection(const struct ps_packet *packet) {
+  return packet->protocol == PS_TCP && ps_is_opening(packet);
+}
+
 // Without a flow, each packet goes where its client's address leads.
 PS_MUST_USE PS_INLINE enum ps_reason ps_go_by_address(const struct ps_tables *tables,
                                                       const struct ps_frame *frame, int family,
@@ -144,9 +149,10 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_go_by_address(const struct ps_tables *ta
                                                       __u16 selected, struct ps_route *route) {
   route->mode = route->service->mode;
   route->onward = ps_onward(0, selected, 0, 0);
-  route->is_new = packet->protocol == PS_TCP && ps_is_opening(packet);
-  return route->mode == PS_DNAT ? ps_note_dnat_client(tables, frame, family, packet, route)
-                                : PS_REASON_NONE;
+  route->is_new = (__u8)ps_begins_connection(packet);
+  return route->mode == PS_DNAT
+             ? ps_note_dnat_client(tables, frame, family, packet, selected, route)
+             : PS_REASON_NONE;
 }
 
 // Whether the flow that the client has is the one that it opens. Without branches where cookies
@@ -264,16 +270,21 @@ PS_INLINE int ps_is_steady(const struct ps_tables *tables, const struct ps_frame
   return backend && !ps_leaves(packet, backend);
 }
 
-// The backend that the packet's way onward names, if packets can be sent there.
-PS_MUST_USE PS_INLINE enum ps_reason ps_find_backend(const struct ps_tables *tables, int family,
-                                                     struct ps_route *route) {
-  route->backend_id = ps_onward_backend(route->onward);
-  route->backend = ps_backend_at(tables, route->generation, route->backend_id);
+// Whether packets can be sent to the route's backend.
+PS_MUST_USE PS_INLINE enum ps_reason ps_reaches_backend(int family, const struct ps_route *route) {
   if (!route->backend ||
       (route->backend->family != family && (route->mode != PS_TUNNEL || !route->backend->family))) {
     return PS_REASON_backend_gone;
   }
   return route->backend->resolved ? PS_REASON_NONE : PS_REASON_backend_unresolved;
+}
+
+// The backend that the packet's way onward names.
+PS_MUST_USE PS_INLINE enum ps_reason ps_find_backend(const struct ps_tables *tables, int family,
+                                                     struct ps_route *route) {
+  route->backend_id = ps_onward_backend(route->onward);
+  route->backend = ps_backend_at(tables, route->generation, route->backend_id);
+  return ps_reaches_backend(family, route);
 }
 
 PS_INLINE void ps_hash_packet(int family, const struct ps_packet *packet, struct ps_route *route) {

@@ -105,16 +105,30 @@ PS_INLINE void ps_update_transport_checksum(int family, const struct ps_packet *
   *field = checksum;
 }
 
-// Time to live and the IPv4 header's checksum. The TTL is the low byte of its checksummed word, as
-// words are added here: one less is 0xfffe more, in one's complement.
+// In the sum over an IPv4 header, one hop less: the TTL is the low byte of its word, as words are
+// added here, and one less is 0xfffe more, in one's complement.
+#define PS_ONE_HOP 0xfffeu
+
+// Time to live, and the checksum of an IPv4 header whose addresses have changed by that.
 PS_INLINE void ps_spend_hop(int family, const struct ps_packet *packet, __u64 address_change) {
   if (family == PS_IPV6) {
     packet->ipv6->hop_limit--;
     return;
   }
-  struct ps_ipv4 *ip = packet->ipv4;
-  ip->ttl--;
-  ip->checksum = ps_sum_end(ps_sum_begin(ip->checksum) + address_change + 0xfffe);
+  packet->ipv4->ttl--;
+  struct ps_be16 *checksum = &packet->ipv4->checksum;
+  *checksum = ps_sum_end(ps_sum_begin(*checksum) + address_change + PS_ONE_HOP);
+}
+
+// The same where addresses stay.
+PS_INLINE void ps_spend_only_hop(int family, const struct ps_packet *packet) {
+  if (family == PS_IPV6) {
+    packet->ipv6->hop_limit--;
+    return;
+  }
+  packet->ipv4->ttl--;
+  struct ps_be16 *checksum = &packet->ipv4->checksum;
+  *checksum = ps_sum_end_short((__u32)ps_sum_begin(*checksum) + PS_ONE_HOP);
 }
 
 // Destination and source, as they stand in memory.
@@ -148,7 +162,7 @@ PS_INLINE void ps_send_on(int family, const struct ps_packet *packet,
 // To a backend that has the VIP itself: only the frame is another one.
 PS_INLINE void ps_hand_over(int family, const struct ps_packet *packet,
                             const struct ps_route *route) {
-  ps_spend_hop(family, packet, 0);
+  ps_spend_only_hop(family, packet);
   ps_set_macs(packet->ethernet, route->backend->ethernet);
 }
 

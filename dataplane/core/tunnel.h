@@ -16,7 +16,7 @@
 // (RFC 6864). Addresses are the caller's, and IPv4's checksum after them.
 PS_INLINE void ps_begin_ipv4(struct ps_ipv4 *ip, __u8 traffic_class, __u8 protocol,
                              __u32 payload_bytes) {
-  ip->version_and_words = 0x45;
+  ip->version_and_words = PS_IPV4_NO_OPTIONS;
   ip->tos = traffic_class;
   ip->total_length = ps_wire16((__u16)(sizeof *ip + payload_bytes));
   ip->identification.raw = 0;
@@ -135,7 +135,7 @@ PS_MUST_USE PS_INLINE enum ps_reason ps_encapsulate(const struct ps_frame *frame
   const struct ps_inner inner = {
       packet->ip_bytes, family == PS_IPV4 ? packet->ipv4->tos : ps_ipv6_class(packet->ipv6),
       (__u8)(family == PS_IPV4 ? PS_PROTOCOL_IPV4 : PS_PROTOCOL_IPV6), route->hash};
-  ps_spend_hop(family, packet, 0);
+  ps_spend_only_hop(family, packet);
   return outer_family == PS_IPV4 ? ps_wrap(frame, PS_IPV4, route, &inner)
                                  : ps_wrap(frame, PS_IPV6, route, &inner);
 }

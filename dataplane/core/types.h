@@ -24,6 +24,13 @@
 // and drops no mask of it.
 #define PS_OPAQUE(x) __asm__("" : "+r"(x))
 
+// The same, for a bound of x that only the BPF verifier needs to be told.
+#ifdef __bpf__
+#define PS_UNBOUND(x) PS_OPAQUE(x)
+#else
+#define PS_UNBOUND(x) ((void)0)
+#endif
+
 // GCC would read x together with its neighbour in memory, in one wider word than either was written
 // in a moment before: the processor waits for such stores to reach its cache.
 #ifdef __bpf__

@@ -48,7 +48,7 @@ PS_INLINE void ps_count_traffic(struct ps_traffic *traffic, int to_backend,
   if (to_backend) {
     traffic->packets_to_backend++;
     traffic->bytes_to_backend += packet->ip_bytes;
-    if (route->is_new) traffic->new_flows++;
+    if (!PS_LIKELY(!route->is_new)) traffic->new_flows++;
   } else {
     traffic->packets_to_client++;
     traffic->bytes_to_client += packet->ip_bytes;

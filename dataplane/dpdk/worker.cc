@@ -13,19 +13,27 @@
 #include "dataplane/dpdk/segment.h"
 #include "dataplane/tables/memory.h"
 
-#include "dataplane/core/ahead.h"
-#include "dataplane/core/walk.h"
+#include "dataplane/core/burst.h"
 
 namespace penstock::dpdk {
 namespace {
 
 constexpr uint32_t kPatientPasses = 256;  // that found nothing, before a worker rests
 constexpr uint16_t kMostHeaderBytes = 256;
+static_assert(kMaxBurst == PS_MAX_BURST);
 
 }  // namespace
 
 Worker::Worker(const WorkerSetup& setup)
-    : setup_(setup), report_(setup.report->worker[setup.number]) {}
+    : setup_(setup),
+      report_(setup.report->worker[setup.number]),
+      burst_(std::make_unique<ps_burst>()) {
+  for (size_t place = 0; place < setup_.exits.size(); place++) {
+    gathered_[place].exit = setup_.exits[place];
+  }
+}
+
+Worker::~Worker() = default;
 
 // Member by member where it stands: a copy would be read in wider words than it was written in a
 // moment before, which the processor waits for.
@@ -40,57 +48,58 @@ PS_INLINE void place_frame(ps_frame& frame, rte_mbuf* mbuf, uint32_t interface_i
   ps_frame_moved(&frame);
 }
 
-// Most leave where those before them did.
-PS_INLINE uint32_t exit_of(const std::vector<Exit>& exits, uint32_t interface_index,
-                           uint32_t likely) {
-  if (PS_LIKELY(exits[likely].interface_index == interface_index)) return likely;
-  for (uint32_t place = 0; place < exits.size(); place++) {
-    if (exits[place].interface_index == interface_index) return place;
-  }
-  return kMaxPorts;
-}
-
-[[gnu::always_inline]] inline void Worker::transmit(rte_mbuf* frame, uint32_t interface_index) {
-  const uint32_t place = exit_of(setup_.exits, interface_index, likely_exit_);
-  if (place < kMaxPorts) {
-    likely_exit_ = place;
-    return gather(frame, place);
-  }
-  report_.unsent++;
-  rte_pktmbuf_free(frame);
-}
-
-[[gnu::always_inline]] inline void Worker::gather(rte_mbuf* frame, uint32_t place) {
-  Gathered& gathered = gathered_[place];
-  if (PS_LIKELY(!setup_.exits[place].inbox)) {
-    gathered.frames[gathered.count++] = frame;
-    if (gathered.count == setup_.burst) flush(place);
-    return;
-  }
-  frame->port = static_cast<uint16_t>(place);
-  report_.handed_over++;
-  give(frame, setup_.exits[place].inbox);
-}
-
-void Worker::forward(rte_mbuf** burst, uint32_t count, uint32_t place, uint32_t now_ticks) {
-  const Exit& in = setup_.exits[place];
-  std::array<ps_frame, kMaxBurst> frames;
-  std::array<ps_ahead, kMaxBurst> ahead;
-  ps_likes likes;
-  likes.known = 0;
-  for (uint32_t i = 0; i < count; i++) rte_prefetch0(rte_pktmbuf_mtod(burst[i], void*));
+void Worker::forward(rte_mbuf** frames, uint32_t count, uint32_t place, uint32_t now_ticks) {
+  const uint32_t interface_index = setup_.exits[place].interface_index;
+  const uint32_t worker = setup_.number;
+  ps_burst& burst = *burst_;
   for (uint32_t i = 0; i < count; i++) {
-    place_frame(frames[i], burst[i], in.interface_index, setup_.number, now_ticks);
-    ps_look_ahead(setup_.tables, &frames[i], &likes, &ahead[i]);
+    place_frame(burst.frame[i], frames[i], interface_index, worker, now_ticks);
+    rte_prefetch0(burst.frame[i].data);
   }
+  ps_begin_burst(setup_.tables, interface_index, worker, &burst);
+  ps_look_ahead(&burst, count);
+  ps_walk_burst(&burst, count);
   for (uint32_t i = 0; i < count; i++) {
-    const ps_outcome outcome = ps_walk_ahead(setup_.tables, &frames[i], &ahead[i]);
-    switch (outcome.action) {
-      case PS_TRANSMIT: transmit(burst[i], outcome.interface_index); break;
-      case PS_DROP: rte_pktmbuf_free(burst[i]); break;
-      case PS_PASS: give(burst[i], in.kernel); break;
+    const ps_outcome outcome = burst.outcome[i];
+    if (PS_LIKELY(outcome.action == PS_TRANSMIT)) {
+      transmit(frames[i], outcome.interface_index);
+    } else if (outcome.action == PS_PASS) {
+      give(frames[i], setup_.exits[place].kernel);
+    } else {
+      rte_pktmbuf_free(frames[i]);
     }
   }
+}
+
+Worker::Gathered* Worker::gathered_for(uint32_t interface_index) {
+  for (size_t place = 0; place < setup_.exits.size(); place++) {
+    if (gathered_[place].exit.interface_index == interface_index) return &gathered_[place];
+  }
+  return nullptr;
+}
+
+// Most leave where those before them did.
+[[gnu::always_inline]] inline void Worker::transmit(rte_mbuf* frame, uint32_t interface_index) {
+  if (!PS_LIKELY(likely_->exit.interface_index == interface_index)) {
+    Gathered* found = gathered_for(interface_index);
+    if (!found) {
+      report_.unsent++;
+      return rte_pktmbuf_free(frame);
+    }
+    likely_ = found;
+  }
+  gather(frame, *likely_);
+}
+
+[[gnu::always_inline]] inline void Worker::gather(rte_mbuf* frame, Gathered& gathered) {
+  if (PS_LIKELY(!gathered.exit.inbox)) {
+    gathered.frames[gathered.count++] = frame;
+    if (gathered.count == setup_.burst) flush(gathered);
+    return;
+  }
+  frame->port = static_cast<uint16_t>(&gathered - gathered_.data());
+  report_.handed_over++;
+  give(frame, gathered.exit.inbox);
 }
 
 void Worker::give(rte_mbuf* frame, rte_ring* ring) {
@@ -99,19 +108,18 @@ void Worker::give(rte_mbuf* frame, rte_ring* ring) {
   rte_pktmbuf_free(frame);
 }
 
-void Worker::flush(uint32_t place) {
-  Gathered& gathered = gathered_[place];
-  const Exit& exit = setup_.exits[place];
-  const uint16_t sent = rte_eth_tx_burst(exit.port, exit.queue, gathered.frames.data(),
-                                         static_cast<uint16_t>(gathered.count));
+void Worker::flush(Gathered& gathered) {
+  const uint16_t sent =
+      rte_eth_tx_burst(gathered.exit.port, gathered.exit.queue, gathered.frames.data(),
+                       static_cast<uint16_t>(gathered.count));
   for (uint32_t i = sent; i < gathered.count; i++) rte_pktmbuf_free(gathered.frames[i]);
   report_.unsent += gathered.count - sent;
   gathered.count = 0;
 }
 
 void Worker::flush() {
-  for (uint32_t place = 0; place < setup_.exits.size(); place++) {
-    if (gathered_[place].count) flush(place);
+  for (Gathered& gathered : gathered_) {
+    if (gathered.count) flush(gathered);
   }
 }
 
@@ -121,7 +129,7 @@ uint32_t Worker::take_handed_over() {
       rte_ring_sc_dequeue_burst(setup_.inbox, frames.data(), setup_.burst, nullptr);
   for (uint32_t i = 0; i < count; i++) {
     auto* frame = static_cast<rte_mbuf*>(frames[i]);
-    gather(frame, frame->port);
+    gather(frame, gathered_[frame->port]);
   }
   return count;
 }

@@ -10,10 +10,12 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "dataplane/dpdk/report.h"
 
+struct ps_burst;
 struct ps_tables;
 struct rte_mbuf;
 struct rte_ring;
@@ -51,17 +53,20 @@ struct WorkerSetup {
 class Worker {
  public:
   explicit Worker(const WorkerSetup& setup);
+  ~Worker();
 
   // Until `ending`.
   void run(const std::atomic<bool>& ending);
 
   // Walks what came in by the port at that place and sends it on; owns the frames from then on.
-  void forward(rte_mbuf** burst, uint32_t count, uint32_t place, uint32_t now_ticks);
+  void forward(rte_mbuf** frames, uint32_t count, uint32_t place, uint32_t now_ticks);
   // Sends what is gathered.
   void flush();
 
  private:
+  // Frames on their way out, by the place of their exit.
   struct Gathered {
+    Exit exit;
     std::array<rte_mbuf*, kMaxBurst> frames{};
     uint32_t count = 0;
   };
@@ -70,14 +75,16 @@ class Worker {
   uint32_t take_handed_over();
   void rest();
   void transmit(rte_mbuf* frame, uint32_t interface_index);
-  void gather(rte_mbuf* frame, uint32_t place);
-  void flush(uint32_t place);
+  Gathered* gathered_for(uint32_t interface_index);
+  void gather(rte_mbuf* frame, Gathered& gathered);
+  void flush(Gathered& gathered);
   void give(rte_mbuf* frame, rte_ring* ring);
 
   const WorkerSetup setup_;
   WorkerReport& report_;
+  const std::unique_ptr<ps_burst> burst_;  // in hand, and what is known from those before it
   std::array<Gathered, kMaxPorts> gathered_{};
-  uint32_t likely_exit_ = 0;  // the place of the one that was used last
+  Gathered* likely_ = gathered_.data();  // the one that was used last
   uint32_t idle_passes_ = 0;
 };
 

@@ -87,6 +87,10 @@ PS_INLINE struct ps_backend* ps_backend_at(const struct ps_tables* tables, __u32
   return tables->backends + generation * tables->max_backends + id;
 }
 
+PS_INLINE __u32 ps_backend_count(const struct ps_tables* tables) {
+  return tables->max_backends;
+}
+
 PS_INLINE struct ps_lookup_table* ps_lookup_table_at(const struct ps_tables* tables, __u32 place) {
   if (place >= PS_LOOKUP_TABLES(tables->max_services, tables->affinity_tables)) return nullptr;
   return tables->lookup_tables + place;

@@ -193,7 +193,7 @@ LookupTable dealt_over(const std::vector<BackendId>& takers) {
 }
 
 CoreWorld::CoreWorld(const WorldOptions& options)
-    : memory_({options.flow_table_entries, 8, 128, 0, 0, 128}, options.workers),
+    : memory_({options.flow_table_entries, options.services, 128, 0, 0, 128}, options.workers),
       writer_(memory_.tables(), [] { return Result<void>{}; }) {
   header.from = kRouter;
   header.to = kInterfaces[0].mac;

@@ -49,6 +49,7 @@ struct WorldOptions {
   uint16_t port_first = 20000;
   uint16_t port_last = 32767;
   uint32_t workers = 1;
+  uint32_t services = 8;  // that there is room for, with one that is none
 };
 
 class CoreWorld {

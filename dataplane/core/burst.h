@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// For drivers that have a burst of frames in hand: their walk in parts, each for all of them.
+//
+//   ps_begin_burst -> ps_look_ahead -> ps_walk_burst
+//
+// The first part finds which frames are alike (likeness.h), reads what decides where their flows
+// stand, which the processor then fetches, and has clients choose their backends. The second goes
+// on from there, frame by frame in their order. Whole packets without tags only: the walk of others
+// begins in the second part.
+//
+// From begin to end no reader's pass ends, so the tables' generation that the burst met stays.
+#pragma once
+
+#include "dataplane/core/by_address.h"
+
+// What was read of a frame ahead.
+struct ps_ahead {
+  const struct ps_like *like;  // nothing: nothing was read
+  __u32 alike;                 // how many frames from here on are like that
+  __u32 choice;                // of the first one's client, where they go by their addresses
+  int family;
+};
+
+// Large: its owner keeps one, with nothing known in it (all zero) at first.
+struct ps_burst {
+  const struct ps_tables *tables;
+  const struct ps_interface *in;  // where frames come in; nothing: nothing is read ahead
+  __u32 interface_index;
+  __u32 generation;       // its number, for which this and the following is known
+  struct ps_route begun;  // what every frame's begins with
+  struct ps_likes likes;
+  struct ps_choices choices[2];         // [0: IPv4, 1: IPv6]
+  struct ps_frame frame[PS_MAX_BURST];  // the driver's to fill
+  struct ps_ahead ahead[PS_MAX_BURST];
+  __u64 flow_hash[PS_MAX_BURST];  // of frames that may have flows
+  struct ps_outcome outcome[PS_MAX_BURST];
+};
+
+// For frames that came in by one interface. What is known of those of the burst before stays so
+// while the tables do.
+PS_INLINE void ps_begin_burst(const struct ps_tables *tables, __u32 interface_index, __u32 worker,
+                              struct ps_burst *burst) {
+  const struct ps_control *control = ps_control_at(tables);
+  const __u32 generation = control ? *(const volatile __u32 *)&control->generation : 0;
+  burst->choices[0].count = 0;
+  burst->choices[1].count = 0;
+  burst->likes.in_use = 0;
+  if (burst->in && burst->tables == tables && burst->interface_index == interface_index &&
+      burst->generation == generation) {
+    return;
+  }
+  const struct ps_route nothing = {};
+  burst->tables = tables;
+  burst->interface_index = interface_index;
+  burst->generation = generation;
+  burst->begun = nothing;
+  burst->likes.known = 0;
+  burst->in = ps_begin(tables, worker, &burst->begun)
+                  ? 0
+                  : ps_find_interface(interface_index, &burst->begun);
+}
+
+// One cache line, or two for IPv6.
+PS_INLINE void ps_fetch_set(int family, const void *set) {
+  __builtin_prefetch(set);
+  if (family == PS_IPV6) __builtin_prefetch((const __u8 *)set + 64);
+}
+
+// Has the processor fetch where the packet's flow is looked for; answers the hash that says where.
+PS_INLINE __u64 ps_read_flow(const struct ps_tables *tables, const struct ps_frame *frame,
+                             int family, enum ps_way way, const struct ps_route *route) {
+  struct ps_packet packet = {};
+  ps_point_into(frame, family, &packet);
+  const struct ps_tuple tuple = ps_tuple_of(&packet);
+  const __u64 hash = ps_tuple_hash(route->settings, family, &tuple);
+  if (way == PS_WAY_BACK) {
+    ps_fetch_set(family, ps_flow_set_of_hash(tables, family, hash));
+  } else if (!route->service || route->service->has_flows) {
+    ps_fetch_set(family, ps_index_set_at(tables, family, hash, 0));
+  }
+  return hash;
+}
+
+// A frame that is like that, and those behind it that are too; answers how many.
+PS_INLINE __u32 ps_read_alike(struct ps_burst *burst, __u32 place, __u32 count, int family,
+                              enum ps_way way, const struct ps_like *like) {
+  // Copies, so that the compiler knows of no store that changes them.
+  const struct ps_like known = *like;
+  struct ps_service service = {};
+  if (way == PS_BY_ADDRESS) service = *known.route.service;
+  struct ps_choices *choices = &burst->choices[family == PS_IPV6];
+  const struct ps_frame *frame = &burst->frame[place];
+  const __u32 choice = choices->count;
+  __u32 alike = 0;
+  do {
+    if (way == PS_BY_ADDRESS) {
+      ps_ask_alike(frame, family, &service, choices, choice + alike);
+    } else {
+      burst->flow_hash[place + alike] =
+          ps_read_flow(burst->tables, frame, family, way, &known.route);
+    }
+    alike++;
+    frame++;
+  } while (place + alike < count && ps_is_like(&known, frame, family, way));
+  if (way == PS_BY_ADDRESS) choices->count = choice + alike;
+  return alike;
+}
+
+// Each a function of its own, as some below, so that the compiler has the registers for it.
+#define PS_READ_ALIKE(name, family, way)                               \
+  PS_CALL __u32 name(struct ps_burst *burst, __u32 place, __u32 count, \
+                     const struct ps_like *like) {                     \
+    return ps_read_alike(burst, place, count, family, way, like);      \
+  }
+PS_READ_ALIKE(ps_read_alike4_by_address, PS_IPV4, PS_BY_ADDRESS)
+PS_READ_ALIKE(ps_read_alike6_by_address, PS_IPV6, PS_BY_ADDRESS)
+PS_READ_ALIKE(ps_read_alike4_by_flow, PS_IPV4, PS_BY_FLOW)
+PS_READ_ALIKE(ps_read_alike6_by_flow, PS_IPV6, PS_BY_FLOW)
+PS_READ_ALIKE(ps_read_alike4_back, PS_IPV4, PS_WAY_BACK)
+PS_READ_ALIKE(ps_read_alike6_back, PS_IPV6, PS_WAY_BACK)
+
+PS_INLINE __u32 ps_read_way(struct ps_burst *burst, __u32 place, __u32 count, int family,
+                            const struct ps_like *like) {
+  const int v4 = family == PS_IPV4;
+  switch (like->way) {
+    case PS_BY_ADDRESS:
+      return v4 ? ps_read_alike4_by_address(burst, place, count, like)
+                : ps_read_alike6_by_address(burst, place, count, like);
+    case PS_WAY_BACK:
+      return v4 ? ps_read_alike4_back(burst, place, count, like)
+                : ps_read_alike6_back(burst, place, count, like);
+    default:
+      return v4 ? ps_read_alike4_by_flow(burst, place, count, like)
+                : ps_read_alike6_by_flow(burst, place, count, like);
+  }
+}
+
+// A packet that is like none before it. Answers what others may be like; nothing: it is walked
+// alone.
+PS_INLINE const struct ps_like *ps_read_first(struct ps_burst *burst, const struct ps_frame *frame,
+                                              int family) {
+  struct ps_packet packet = {};
+  struct ps_route route = burst->begun;
+  if (ps_frame_kind(frame, family) != PS_WHOLE || ps_load_mac(frame->data) != burst->in->mac ||
+      ps_parse(frame, family, PS_WHOLE, &packet) || !ps_is_simple(family, &packet)) {
+    return 0;
+  }
+  enum ps_way way = PS_WAY_BACK;
+  if (!ps_is_snat_port(family, packet.destination, packet.destination_port, &route)) {
+    ps_know_service(burst->tables, family, &packet, &route);
+    way = ps_is_by_address(&route) ? PS_BY_ADDRESS : PS_BY_FLOW;
+  }
+  return ps_note_like(&burst->likes, frame, family, way, &route);
+}
+
+// The frame in that place, and those behind it that are like it; answers how many.
+PS_INLINE __u32 ps_read_some(struct ps_burst *burst, __u32 place, __u32 count, int family) {
+  const struct ps_frame *frame = &burst->frame[place];
+  struct ps_ahead *ahead = &burst->ahead[place];
+  ahead->family = family;
+  ahead->choice = burst->choices[family == PS_IPV6].count;
+  ahead->like = ps_like_of(&burst->likes, frame, family);
+  if (!ahead->like) ahead->like = ps_read_first(burst, frame, family);
+  ahead->alike = ahead->like ? ps_read_way(burst, place, count, family, ahead->like) : 1;
+  return ahead->alike;
+}
+
+PS_INLINE void ps_look_ahead(struct ps_burst *burst, __u32 count) {
+  for (__u32 place = 0; place < count;) {
+    switch (burst->in ? ps_frame_family(&burst->frame[place]) : 0) {
+      case PS_IPV4: place += ps_read_some(burst, place, count, PS_IPV4); break;
+      case PS_IPV6: place += ps_read_some(burst, place, count, PS_IPV6); break;
+      default: burst->ahead[place++].like = 0;
+    }
+  }
+  ps_hash_choices(burst->begun.settings, PS_IPV4, &burst->choices[0]);
+  ps_hash_choices(burst->begun.settings, PS_IPV6, &burst->choices[1]);
+}
+
+// Frames that are alike and may have flows.
+PS_INLINE void ps_walk_flows(struct ps_burst *burst, __u32 place, int family, enum ps_way way) {
+  const struct ps_tables *tables = burst->tables;
+  const struct ps_ahead *ahead = &burst->ahead[place];
+  const struct ps_route begun = ahead->like->route;
+  for (const __u32 end = place + ahead->alike; place < end; place++) {
+    const struct ps_frame *frame = &burst->frame[place];
+    struct ps_packet packet = {};
+    struct ps_route route = begun;
+    struct ps_exit out = {};
+    route.hash = burst->flow_hash[place];
+    if (!PS_LIKELY(ps_parse_simple(frame, family, &packet))) {
+      burst->outcome[place] = ps_walk_whole(tables, frame);
+      continue;
+    }
+    const enum ps_reason reason =
+        way == PS_WAY_BACK ? ps_forward(tables, frame, family, 0, &packet, &route, &out)
+                           : ps_forward_other(tables, frame, family, &packet, &route, &out);
+    burst->outcome[place] = ps_conclude(tables, frame, family, &route, &out, 1, reason);
+  }
+}
+
+#define PS_WALK_FLOWS(name, family, way)                   \
+  PS_CALL void name(struct ps_burst *burst, __u32 place) { \
+    ps_walk_flows(burst, place, family, way);              \
+  }
+PS_WALK_FLOWS(ps_walk_flows4_by_flow, PS_IPV4, PS_BY_FLOW)
+PS_WALK_FLOWS(ps_walk_flows6_by_flow, PS_IPV6, PS_BY_FLOW)
+PS_WALK_FLOWS(ps_walk_flows4_back, PS_IPV4, PS_WAY_BACK)
+PS_WALK_FLOWS(ps_walk_flows6_back, PS_IPV6, PS_WAY_BACK)
+
+// Those that go by their clients' addresses.
+#define PS_WALK_ALIKE(name, family, mode)                                                          \
+  PS_CALL void name(struct ps_burst *burst, __u32 place) {                                         \
+    const struct ps_ahead *ahead = &burst->ahead[place];                                           \
+    ps_walk_alike(burst->tables, &burst->frame[place], ahead->alike, family, mode, ahead->like,    \
+                  &burst->choices[family == PS_IPV6].hash[ahead->choice], &burst->outcome[place]); \
+  }
+PS_WALK_ALIKE(ps_walk_alike4_dsr, PS_IPV4, PS_DSR)
+PS_WALK_ALIKE(ps_walk_alike6_dsr, PS_IPV6, PS_DSR)
+PS_WALK_ALIKE(ps_walk_alike4_tunnel, PS_IPV4, PS_TUNNEL)
+PS_WALK_ALIKE(ps_walk_alike6_tunnel, PS_IPV6, PS_TUNNEL)
+PS_WALK_ALIKE(ps_walk_alike4_dnat, PS_IPV4, PS_DNAT)
+PS_WALK_ALIKE(ps_walk_alike6_dnat, PS_IPV6, PS_DNAT)
+
+PS_INLINE void ps_walk_mode(struct ps_burst *burst, __u32 place, int v4) {
+  switch (burst->ahead[place].like->route.service->mode) {
+    case PS_DSR: return v4 ? ps_walk_alike4_dsr(burst, place) : ps_walk_alike6_dsr(burst, place);
+    case PS_TUNNEL:
+      return v4 ? ps_walk_alike4_tunnel(burst, place) : ps_walk_alike6_tunnel(burst, place);
+    default: return v4 ? ps_walk_alike4_dnat(burst, place) : ps_walk_alike6_dnat(burst, place);
+  }
+}
+
+PS_INLINE void ps_walk_way(struct ps_burst *burst, __u32 place) {
+  const int v4 = burst->ahead[place].family == PS_IPV4;
+  switch (burst->ahead[place].like->way) {
+    case PS_BY_ADDRESS: return ps_walk_mode(burst, place, v4);
+    case PS_WAY_BACK:
+      return v4 ? ps_walk_flows4_back(burst, place) : ps_walk_flows6_back(burst, place);
+    default:
+      return v4 ? ps_walk_flows4_by_flow(burst, place) : ps_walk_flows6_by_flow(burst, place);
+  }
+}
+
+// As ps_walk of each, in order, from where ps_look_ahead has come: their outcomes.
+PS_INLINE void ps_walk_burst(struct ps_burst *burst, __u32 count) {
+  for (__u32 place = 0; place < count;) {
+    if (burst->ahead[place].like) {
+      ps_walk_way(burst, place);
+      place += burst->ahead[place].alike;
+    } else {
+      burst->outcome[place] = ps_walk_whole(burst->tables, &burst->frame[place]);
+      place++;
+    }
+  }
+}
