@@ -61,6 +61,7 @@ class Bursts {
  public:
   std::vector<Walked> walk(const CoreWorld& world, const std::vector<Bytes>& frames) {
     std::vector<Buffer> buffers;
+    buffers.reserve(frames.size());
     for (const Bytes& frame : frames) buffers.emplace_back(frame);
     const auto count = static_cast<uint32_t>(frames.size());
     for (uint32_t i = 0; i < count; i++) burst_->frame[i] = buffers[i].frame(world.now_ticks);
@@ -301,7 +302,7 @@ INSTANTIATE_TEST_SUITE_P(Families, CrowdedBurst, ::testing::Values(Family::kIpv4
                          [](const auto& of) { return std::string(to_string(of.param)); });
 
 TEST_P(CrowdedBurst, MixesNoServicesUp) {
-  for (int round = 0; round < 100; round++) {
+  for (int round = 0; round < 300; round++) {
     std::vector<Bytes> frames;
     while (frames.size() < PS_MAX_BURST) frames.push_back(frame_for_any());
     worlds_.expect_same(frames);
@@ -317,7 +318,7 @@ TEST_P(CrowdedBurst, MayHoldFramesOfAnySort) {
       }
     }
   });
-  for (int round = 0; round < 100; round++) {
+  for (int round = 0; round < 300; round++) {
     std::vector<Bytes> frames;
     while (frames.size() < PS_MAX_BURST) {
       const Family family = any(2) ? Family::kIpv4 : Family::kIpv6;
