@@ -68,17 +68,17 @@ PS_INLINE void ps_fetch_set(int family, const void *set) {
 
 // Has the processor fetch where the packet's flow is looked for; answers the hash that says where.
 PS_INLINE __u64 ps_read_flow(const struct ps_tables *tables, const struct ps_frame *frame,
-                             int family, enum ps_way way, const struct ps_route *route) {
+                             int family, enum ps_way way, const struct ps_route *begun) {
   struct ps_packet packet = {};
+  struct ps_route route = *begun;
   ps_point_into(frame, family, &packet);
-  const struct ps_tuple tuple = ps_tuple_of(&packet);
-  const __u64 hash = ps_tuple_hash(route->settings, family, &tuple);
+  ps_hash_packet(family, &packet, &route);
   if (way == PS_WAY_BACK) {
-    ps_fetch_set(family, ps_flow_set_of_hash(tables, family, hash));
-  } else if (!route->service || route->service->has_flows) {
-    ps_fetch_set(family, ps_index_set_at(tables, family, hash, 0));
+    ps_fetch_set(family, ps_flow_set_of_hash(tables, family, route.hash));
+  } else if (!route.service || route.service->has_flows) {
+    ps_fetch_set(family, ps_index_set_at(tables, family, route.hash, 0));
   }
-  return hash;
+  return route.hash;
 }
 
 // A frame that is like that, and those behind it that are too; answers how many.
