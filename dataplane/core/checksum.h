@@ -41,9 +41,3 @@ PS_INLINE struct ps_be16 ps_sum_end(__u64 sum) {
   struct ps_be16 checksum = {(__u16)~ps_sum_fold(sum)};
   return checksum;
 }
-
-// Of a sum of two words of 16 bits, which has one carry at most.
-PS_INLINE struct ps_be16 ps_sum_end_short(__u32 sum) {
-  struct ps_be16 checksum = {(__u16) ~((sum & 0xffff) + (sum >> 16))};
-  return checksum;
-}

@@ -120,20 +120,28 @@ PS_INLINE void ps_spend_hop(int family, const struct ps_packet *packet, __u64 ad
   *checksum = ps_sum_end(ps_sum_begin(*checksum) + address_change + PS_ONE_HOP);
 }
 
+// TTL, protocol and checksum of an IPv4 header are a word; one hop less is one more in the
+// checksum's higher byte, around the zero that one's complement has twice (RFC 1141).
+#define PS_HOP_WORD_AT 8
+#define PS_HOP_WORD_LESS 0x0000ffffu  // 0x10000 more, 1 less
+#define PS_HOP_WORD_LAST 0xfffe0000u  // from here on the checksum goes round
+
 // The same where addresses stay.
 PS_INLINE void ps_spend_only_hop(int family, const struct ps_packet *packet) {
   if (family == PS_IPV6) {
     packet->ipv6->hop_limit--;
     return;
   }
-  packet->ipv4->ttl--;
-  struct ps_be16 *checksum = &packet->ipv4->checksum;
-  *checksum = ps_sum_end_short((__u32)ps_sum_begin(*checksum) + PS_ONE_HOP);
+  void *at = (__u8 *)packet->ipv4 + PS_HOP_WORD_AT;
+  const __u32 word = ps_load32(at);
+  ps_store32(at, word + PS_HOP_WORD_LESS + ((__u32)(word >= PS_HOP_WORD_LAST) << 16));
 }
 
 // Destination and source, as they stand in memory.
 PS_INLINE void ps_set_macs(struct ps_ethernet *ethernet, const __u32 macs[3]) {
-  for (int i = 0; i < 3; i++) ps_store32((__u8 *)ethernet + i * 4, macs[i]);
+  // All read before, so that the compiler may copy two at once.
+  const __u32 word[3] = {macs[0], macs[1], macs[2]};
+  for (int i = 0; i < 3; i++) ps_store32((__u8 *)ethernet + i * 4, word[i]);
 }
 
 // The same, of two addresses as numbers (ps_load_mac).
