@@ -17,7 +17,6 @@
 struct ps_ahead {
   const struct ps_like *like;  // nothing: nothing was read
   __u32 alike;                 // how many frames from here on are like that
-  __u32 choice;                // of the first one's client, where they go by their addresses
   int family;
 };
 
@@ -30,34 +29,52 @@ struct ps_burst {
   struct ps_route begun;  // what every frame's begins with
   struct ps_likes likes;
   struct ps_choices choices[2];         // [0: IPv4, 1: IPv6]
-  struct ps_frame frame[PS_MAX_BURST];  // the driver's to fill
+  struct ps_frame frame[PS_MAX_BURST];  // their handles, data and ends are the driver's to fill
   struct ps_ahead ahead[PS_MAX_BURST];
   __u64 flow_hash[PS_MAX_BURST];  // of frames that may have flows
-  struct ps_outcome outcome[PS_MAX_BURST];
+  __u32 leaves_by[PS_MAX_BURST];  // how each one's walk ended (outcome.h)
 };
 
-// For frames that came in by one interface. What is known of those of the burst before stays so
-// while the tables do.
-PS_INLINE void ps_begin_burst(const struct ps_tables *tables, __u32 interface_index, __u32 worker,
+// What the burst's frames have in common.
+struct ps_origin {
+  __u32 interface_index;  // where they come in
+  __u32 worker;
+  __u32 now_ticks;
+};
+
+PS_INLINE void ps_begin_frames(const struct ps_origin *origin, struct ps_burst *burst) {
+  const struct ps_frame *known = &burst->frame[0];
+  if (known->interface_index == origin->interface_index && known->worker == origin->worker &&
+      known->now_ticks == origin->now_ticks) {
+    return;
+  }
+  for (__u32 i = 0; i < PS_MAX_BURST; i++) {
+    burst->frame[i].interface_index = origin->interface_index;
+    burst->frame[i].worker = origin->worker;
+    burst->frame[i].now_ticks = origin->now_ticks;
+  }
+}
+
+// What is known of the frames of the burst before stays so while the tables do.
+PS_INLINE void ps_begin_burst(const struct ps_tables *tables, const struct ps_origin *origin,
                               struct ps_burst *burst) {
+  ps_begin_frames(origin, burst);
   const struct ps_control *control = ps_control_at(tables);
   const __u32 generation = control ? *(const volatile __u32 *)&control->generation : 0;
-  burst->choices[0].count = 0;
-  burst->choices[1].count = 0;
   burst->likes.in_use = 0;
-  if (burst->in && burst->tables == tables && burst->interface_index == interface_index &&
+  if (burst->in && burst->tables == tables && burst->interface_index == origin->interface_index &&
       burst->generation == generation) {
     return;
   }
   const struct ps_route nothing = {};
   burst->tables = tables;
-  burst->interface_index = interface_index;
+  burst->interface_index = origin->interface_index;
   burst->generation = generation;
   burst->begun = nothing;
   burst->likes.known = 0;
-  burst->in = ps_begin(tables, worker, &burst->begun)
+  burst->in = ps_begin(tables, origin->worker, &burst->begun) || burst->begun.tags
                   ? 0
-                  : ps_find_interface(interface_index, &burst->begun);
+                  : ps_find_interface(origin->interface_index, &burst->begun);
 }
 
 // One cache line, or two for IPv6.
@@ -81,49 +98,60 @@ PS_INLINE __u64 ps_read_flow(const struct ps_tables *tables, const struct ps_fra
   return route.hash;
 }
 
+// Where tunnels' outer headers end that are to be written: in the line before the frame.
+PS_INLINE void ps_fetch_outer(const struct ps_burst *burst, __u32 first, __u32 end) {
+  for (__u32 i = first; i < end; i++) __builtin_prefetch(burst->frame[i].data - 1, 1);
+}
+
 // A frame that is like that, and those behind it that are too; answers how many.
 PS_INLINE __u32 ps_read_alike(struct ps_burst *burst, __u32 place, __u32 count, int family,
-                              enum ps_way way, const struct ps_like *like) {
+                              enum ps_way way, int with_port, const struct ps_like *like) {
   // Copies, so that the compiler knows of no store that changes them.
   const struct ps_like known = *like;
   struct ps_service service = {};
   if (way == PS_BY_ADDRESS) service = *known.route.service;
   struct ps_choices *choices = &burst->choices[family == PS_IPV6];
   const struct ps_frame *frame = &burst->frame[place];
-  const __u32 choice = choices->count;
-  __u32 alike = 0;
+  const __u32 first = place;
   do {
     if (way == PS_BY_ADDRESS) {
-      ps_ask_alike(frame, family, &service, choices, choice + alike);
+      ps_ask_alike(frame, family, &service, with_port, choices, place);
     } else {
-      burst->flow_hash[place + alike] =
-          ps_read_flow(burst->tables, frame, family, way, &known.route);
+      burst->flow_hash[place] = ps_read_flow(burst->tables, frame, family, way, &known.route);
     }
-    alike++;
+    place++;
     frame++;
-  } while (place + alike < count && ps_is_like(&known, frame, family, way));
-  if (way == PS_BY_ADDRESS) choices->count = choice + alike;
-  return alike;
+  } while (place < count && ps_is_like(&known, frame, family, way));
+  if (way != PS_BY_ADDRESS) return place - first;
+  ps_note_choices(choices, first, place);
+  if (service.mode == PS_TUNNEL) ps_fetch_outer(burst, first, place);
+  return place - first;
 }
 
 // Each a function of its own, as some below, so that the compiler has the registers for it.
-#define PS_READ_ALIKE(name, family, way)                               \
-  PS_CALL __u32 name(struct ps_burst *burst, __u32 place, __u32 count, \
-                     const struct ps_like *like) {                     \
-    return ps_read_alike(burst, place, count, family, way, like);      \
+#define PS_READ_ALIKE(name, family, way, with_port)                          \
+  PS_CALL __u32 name(struct ps_burst *burst, __u32 place, __u32 count,       \
+                     const struct ps_like *like) {                           \
+    return ps_read_alike(burst, place, count, family, way, with_port, like); \
   }
-PS_READ_ALIKE(ps_read_alike4_by_address, PS_IPV4, PS_BY_ADDRESS)
-PS_READ_ALIKE(ps_read_alike6_by_address, PS_IPV6, PS_BY_ADDRESS)
-PS_READ_ALIKE(ps_read_alike4_by_flow, PS_IPV4, PS_BY_FLOW)
-PS_READ_ALIKE(ps_read_alike6_by_flow, PS_IPV6, PS_BY_FLOW)
-PS_READ_ALIKE(ps_read_alike4_back, PS_IPV4, PS_WAY_BACK)
-PS_READ_ALIKE(ps_read_alike6_back, PS_IPV6, PS_WAY_BACK)
+PS_READ_ALIKE(ps_read_alike4_by_address, PS_IPV4, PS_BY_ADDRESS, 0)
+PS_READ_ALIKE(ps_read_alike6_by_address, PS_IPV6, PS_BY_ADDRESS, 0)
+PS_READ_ALIKE(ps_read_alike4_by_port, PS_IPV4, PS_BY_ADDRESS, 1)
+PS_READ_ALIKE(ps_read_alike6_by_port, PS_IPV6, PS_BY_ADDRESS, 1)
+PS_READ_ALIKE(ps_read_alike4_by_flow, PS_IPV4, PS_BY_FLOW, 0)
+PS_READ_ALIKE(ps_read_alike6_by_flow, PS_IPV6, PS_BY_FLOW, 0)
+PS_READ_ALIKE(ps_read_alike4_back, PS_IPV4, PS_WAY_BACK, 0)
+PS_READ_ALIKE(ps_read_alike6_back, PS_IPV6, PS_WAY_BACK, 0)
 
 PS_INLINE __u32 ps_read_way(struct ps_burst *burst, __u32 place, __u32 count, int family,
                             const struct ps_like *like) {
   const int v4 = family == PS_IPV4;
   switch (like->way) {
     case PS_BY_ADDRESS:
+      if (like->route.service->hashes_port) {
+        return v4 ? ps_read_alike4_by_port(burst, place, count, like)
+                  : ps_read_alike6_by_port(burst, place, count, like);
+      }
       return v4 ? ps_read_alike4_by_address(burst, place, count, like)
                 : ps_read_alike6_by_address(burst, place, count, like);
     case PS_WAY_BACK:
@@ -150,7 +178,7 @@ PS_INLINE const struct ps_like *ps_read_first(struct ps_burst *burst, const stru
     ps_know_service(burst->tables, family, &packet, &route);
     way = ps_is_by_address(&route) ? PS_BY_ADDRESS : PS_BY_FLOW;
   }
-  return ps_note_like(&burst->likes, frame, family, way, &route);
+  return ps_note_like(&burst->likes, frame, family, way, packet.protocol, &route);
 }
 
 // The frame in that place, and those behind it that are like it; answers how many.
@@ -158,7 +186,6 @@ PS_INLINE __u32 ps_read_some(struct ps_burst *burst, __u32 place, __u32 count, i
   const struct ps_frame *frame = &burst->frame[place];
   struct ps_ahead *ahead = &burst->ahead[place];
   ahead->family = family;
-  ahead->choice = burst->choices[family == PS_IPV6].count;
   ahead->like = ps_like_of(&burst->likes, frame, family);
   if (!ahead->like) ahead->like = ps_read_first(burst, frame, family);
   ahead->alike = ahead->like ? ps_read_way(burst, place, count, family, ahead->like) : 1;
@@ -173,8 +200,9 @@ PS_INLINE void ps_look_ahead(struct ps_burst *burst, __u32 count) {
       default: burst->ahead[place++].like = 0;
     }
   }
-  ps_hash_choices(burst->begun.settings, PS_IPV4, &burst->choices[0]);
-  ps_hash_choices(burst->begun.settings, PS_IPV6, &burst->choices[1]);
+  const struct ps_settings *settings = burst->begun.settings;
+  if (burst->choices[0].end) ps_make_choices(settings, PS_IPV4, &burst->choices[0]);
+  if (burst->choices[1].end) ps_make_choices(settings, PS_IPV6, &burst->choices[1]);
 }
 
 // Frames that are alike and may have flows.
@@ -182,20 +210,26 @@ PS_INLINE void ps_walk_flows(struct ps_burst *burst, __u32 place, int family, en
   const struct ps_tables *tables = burst->tables;
   const struct ps_ahead *ahead = &burst->ahead[place];
   const struct ps_route begun = ahead->like->route;
+  const __u8 protocol = ahead->like->protocol;
   for (const __u32 end = place + ahead->alike; place < end; place++) {
     const struct ps_frame *frame = &burst->frame[place];
     struct ps_packet packet = {};
     struct ps_route route = begun;
     struct ps_exit out = {};
     route.hash = burst->flow_hash[place];
-    if (!PS_LIKELY(ps_parse_simple(frame, family, &packet))) {
-      burst->outcome[place] = ps_walk_whole(tables, frame);
+    if (!PS_LIKELY(ps_parse_simple(frame, family, protocol, &packet))) {
+      burst->leaves_by[place] = ps_walk_whole(tables, frame);
       continue;
     }
     const enum ps_reason reason =
         way == PS_WAY_BACK ? ps_forward(tables, frame, family, 0, &packet, &route, &out)
                            : ps_forward_other(tables, frame, family, &packet, &route, &out);
-    burst->outcome[place] = ps_conclude(tables, frame, family, &route, &out, 1, reason);
+    if (PS_LIKELY(ps_goes_on(&route, &out, 1, reason))) {
+      burst->leaves_by[place] = out.interface_index;
+      continue;
+    }
+    const struct ps_route route_in_memory = route;  // only here, not for every packet
+    burst->leaves_by[place] = ps_conclude(tables, frame, family, &route_in_memory, &out, reason);
   }
 }
 
@@ -209,11 +243,35 @@ PS_WALK_FLOWS(ps_walk_flows4_back, PS_IPV4, PS_WAY_BACK)
 PS_WALK_FLOWS(ps_walk_flows6_back, PS_IPV6, PS_WAY_BACK)
 
 // Those that go by their clients' addresses.
-#define PS_WALK_ALIKE(name, family, mode)                                                          \
-  PS_CALL void name(struct ps_burst *burst, __u32 place) {                                         \
-    const struct ps_ahead *ahead = &burst->ahead[place];                                           \
-    ps_walk_alike(burst->tables, &burst->frame[place], ahead->alike, family, mode, ahead->like,    \
-                  &burst->choices[family == PS_IPV6].hash[ahead->choice], &burst->outcome[place]); \
+PS_INLINE void ps_walk_alike(struct ps_burst *burst, __u32 place, int family, int mode,
+                             __u8 protocol) {
+  const struct ps_ahead *ahead = &burst->ahead[place];
+  const struct ps_route *route = &ahead->like->route;
+  const __u32 worker = burst->frame[place].worker;
+  const __u32 end = place + ahead->alike;
+  const __u64 *slot = burst->choices[family == PS_IPV6].slot;
+  struct ps_traffic seen = {.packets_to_backend = ahead->alike};
+  struct ps_alike alike;
+  if (!ps_find_alike(burst->tables, route, worker, &alike)) {
+    for (; place < end; place++) {
+      burst->leaves_by[place] = ps_walk_whole(burst->tables, &burst->frame[place]);
+    }
+    return;
+  }
+  for (; place < end; place++) {
+    burst->leaves_by[place] =
+        ps_walk_one_alike(&alike, &burst->frame[place], family, mode, protocol, slot[place], &seen);
+  }
+  ps_add_traffic(ps_service_traffic_at(burst->tables, worker, route->service_id), &seen);
+}
+
+#define PS_WALK_ALIKE(name, family, mode)                  \
+  PS_CALL void name(struct ps_burst *burst, __u32 place) { \
+    if (burst->ahead[place].like->protocol == PS_TCP) {    \
+      ps_walk_alike(burst, place, family, mode, PS_TCP);   \
+    } else {                                               \
+      ps_walk_alike(burst, place, family, mode, PS_UDP);   \
+    }                                                      \
   }
 PS_WALK_ALIKE(ps_walk_alike4_dsr, PS_IPV4, PS_DSR)
 PS_WALK_ALIKE(ps_walk_alike6_dsr, PS_IPV6, PS_DSR)
@@ -242,14 +300,14 @@ PS_INLINE void ps_walk_way(struct ps_burst *burst, __u32 place) {
   }
 }
 
-// As ps_walk of each, in order, from where ps_look_ahead has come: their outcomes.
+// As ps_walk of each, in order, from where ps_look_ahead has come.
 PS_INLINE void ps_walk_burst(struct ps_burst *burst, __u32 count) {
   for (__u32 place = 0; place < count;) {
     if (burst->ahead[place].like) {
       ps_walk_way(burst, place);
       place += burst->ahead[place].alike;
     } else {
-      burst->outcome[place] = ps_walk_whole(burst->tables, &burst->frame[place]);
+      burst->leaves_by[place] = ps_walk_whole(burst->tables, &burst->frame[place]);
       place++;
     }
   }

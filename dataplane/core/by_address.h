@@ -7,18 +7,16 @@
 #include "dataplane/core/likeness.h"
 #include "dataplane/core/outcome.h"
 
-// Has the client choose at that place.
+// Has the client of the frame at that place choose.
 PS_INLINE void ps_ask_alike(const struct ps_frame *frame, int family,
-                            const struct ps_service *service, struct ps_choices *choices,
-                            __u32 place) {
+                            const struct ps_service *service, int with_port,
+                            struct ps_choices *choices, __u32 place) {
   struct ps_packet packet = {};
   ps_point_into(frame, family, &packet);
-  ps_ask_choice(choices, place, family, service, packet.source, packet.source_port);
-  // Where a tunnel's outer header ends that is to be written: in the line before the frame.
-  if (service->mode == PS_TUNNEL) __builtin_prefetch(frame->data - 1, 1);
+  ps_ask_choice(choices, place, family, service, with_port, &packet);
 }
 
-// Frames that are alike, and what the walk of each reads, found once for all.
+// What the walk of frames that are alike reads for each, found once for all.
 struct ps_alike {
   const struct ps_tables *tables;
   const struct ps_route *route;
@@ -28,53 +26,72 @@ struct ps_alike {
   __u32 backend_count;
 };
 
-// As ps_track_client. The packet's hash is for the header of a tunnel only.
+// 0: something is missing in the tables.
+PS_INLINE int ps_find_alike(const struct ps_tables *tables, const struct ps_route *route,
+                            __u32 worker, struct ps_alike *alike) {
+  alike->tables = tables;
+  alike->route = route;
+  alike->table = ps_lookup_table_at(tables, route->service->lookup_table);
+  alike->backends = ps_backend_at(tables, route->generation, 0);
+  alike->traffic = ps_backend_traffic_at(tables, worker, 0);
+  alike->backend_count = ps_backend_count(tables);
+  return alike->table && alike->backends && alike->traffic;
+}
+
+// As ps_track_client; `slot`: of the lookup table, the client's. The packet's hash is for the
+// header of a tunnel only.
 PS_MUST_USE PS_INLINE enum ps_reason ps_track_alike(const struct ps_alike *alike,
                                                     const struct ps_frame *frame, int family,
                                                     int mode, const struct ps_packet *packet,
-                                                    __u64 client_hash, struct ps_route *route) {
+                                                    __u64 slot, struct ps_route *route) {
   if (!ps_has_hops(family, packet)) return PS_REASON_ttl_expired;
-  route->backend_id = ps_held_by(alike->table, client_hash);
-  if (!route->backend_id) return PS_REASON_no_backend;
+  route->backend_id = alike->table->slots[slot];
   route->mode = (__u8)mode;
   if (mode == PS_TUNNEL) ps_hash_packet(family, packet, route);
-  if (mode == PS_DNAT) {
+  if (mode == PS_DNAT && route->backend_id) {
     const enum ps_reason reason =
         ps_note_dnat_client(alike->tables, frame, family, packet, route->backend_id, route);
     if (reason) return reason;
   }
+  // Nobody's id is that of an entry without a family.
   route->backend =
       route->backend_id < alike->backend_count ? alike->backends + route->backend_id : 0;
-  return ps_reaches_backend(family, route);
+  const enum ps_reason reason = ps_reaches_backend(family, route);
+  return reason && !route->backend_id ? PS_REASON_no_backend : reason;
 }
 
-// `seen`: of the service.
+// `seen`: of the service, where packets that do not go on are taken off instead.
 PS_INLINE void ps_count_alike(const struct ps_alike *alike, const struct ps_packet *packet,
                               const struct ps_route *route, struct ps_traffic *seen) {
   struct ps_traffic *traffic = alike->traffic + route->backend_id;
   traffic->packets_to_backend++;
   traffic->bytes_to_backend += packet->ip_bytes;
-  seen->packets_to_backend++;
   seen->bytes_to_backend += packet->ip_bytes;
   if (PS_LIKELY(!ps_begins_connection(packet))) return;
   traffic->new_flows++;
   seen->new_flows++;
 }
 
-PS_MUST_USE PS_INLINE struct ps_outcome ps_walk_one_alike(const struct ps_alike *alike,
-                                                          const struct ps_frame *frame, int family,
-                                                          int mode, __u64 client_hash,
-                                                          struct ps_traffic *seen) {
+// Answers by which interface it leaves (outcome.h).
+PS_MUST_USE PS_INLINE __u32 ps_walk_one_alike(const struct ps_alike *alike,
+                                              const struct ps_frame *frame, int family, int mode,
+                                              __u8 protocol, __u64 slot, struct ps_traffic *seen) {
   struct ps_packet packet = {};
   struct ps_route route = *alike->route;
   struct ps_exit out = {};
-  if (!PS_LIKELY(ps_parse_simple(frame, family, &packet))) {
+  if (!PS_LIKELY(ps_parse_simple(frame, family, protocol, &packet))) {
+    seen->packets_to_backend--;
     return ps_walk_whole(alike->tables, frame);
   }
-  enum ps_reason reason = ps_track_alike(alike, frame, family, mode, &packet, client_hash, &route);
+  enum ps_reason reason = ps_track_alike(alike, frame, family, mode, &packet, slot, &route);
   if (!reason) reason = ps_send(frame, family, 1, &packet, &route, &out);
-  if (!reason) ps_count_alike(alike, &packet, &route, seen);
-  return ps_conclude(alike->tables, frame, family, &route, &out, mode == PS_TUNNEL, reason);
+  if (PS_LIKELY(!reason)) {
+    ps_count_alike(alike, &packet, &route, seen);
+  } else {
+    seen->packets_to_backend--;
+  }
+  if (PS_LIKELY(ps_goes_on(&route, &out, mode == PS_TUNNEL, reason))) return out.interface_index;
+  return ps_conclude(alike->tables, frame, family, alike->route, &out, reason);
 }
 
 PS_INLINE void ps_add_traffic(struct ps_traffic *traffic, const struct ps_traffic *seen) {
@@ -82,23 +99,4 @@ PS_INLINE void ps_add_traffic(struct ps_traffic *traffic, const struct ps_traffi
   traffic->packets_to_backend += seen->packets_to_backend;
   traffic->bytes_to_backend += seen->bytes_to_backend;
   traffic->new_flows += seen->new_flows;
-}
-
-// The walk of frames that are alike, whose clients' hashes those are.
-PS_INLINE void ps_walk_alike(const struct ps_tables *tables, const struct ps_frame *frame,
-                             __u32 count, int family, int mode, const struct ps_like *like,
-                             const __u64 *client_hash, struct ps_outcome *outcome) {
-  const struct ps_route route = like->route;
-  const __u32 worker = frame->worker;
-  const struct ps_alike alike = {tables,
-                                 &route,
-                                 ps_lookup_table_at(tables, route.service->lookup_table),
-                                 ps_backend_at(tables, route.generation, 0),
-                                 ps_backend_traffic_at(tables, worker, 0),
-                                 ps_backend_count(tables)};
-  struct ps_traffic seen = {};
-  for (__u32 i = 0; i < count; i++) {
-    outcome[i] = ps_walk_one_alike(&alike, frame + i, family, mode, client_hash[i], &seen);
-  }
-  ps_add_traffic(ps_service_traffic_at(tables, worker, route.service_id), &seen);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 // Whose a frame is, known by one before it.
 //
-// A few words of a frame decide where it came in, what it is and whom it is for: the addresses and
+// A few bytes of a frame decide where it came in, what it is and whom it is for: the addresses and
 // the port that it is sent to, and what its headers are. While no table changes, a frame that has
 // the same there as one before it need not be asked again. Of what backends send to our source
 // ports the port itself does not decide.
@@ -10,8 +10,11 @@
 #include "dataplane/core/match.h"
 
 #define PS_LIKE_PLACES 16  // of each family
-#define PS_LIKE_WORDS 6
-#define PS_LIKE_WORDS4 4  // of them, IPv4
+#define PS_BLOCK_WORDS 4
+
+// Bytes of a frame, as many as are compared at once; anywhere in memory.
+typedef __u64 ps_block __attribute__((vector_size(PS_BLOCK_WORDS * 8), aligned(1), may_alias));
+typedef char ps_block_bytes __attribute__((vector_size(PS_BLOCK_WORDS * 8)));
 
 // How frames that are alike go on.
 enum ps_way {
@@ -22,9 +25,10 @@ enum ps_way {
 
 // Of frames that are alike.
 struct ps_like {
-  __u64 word[PS_LIKE_WORDS];  // that decide
-  struct ps_route route;      // as far as they do
+  ps_block block[2];      // of the first one: what it begins with, and what ends with its ports
+  struct ps_route route;  // as far as they decide
   enum ps_way way;
+  __u8 protocol;
 };
 
 // Begins with nothing known, and each burst with nothing in use.
@@ -34,35 +38,24 @@ struct ps_likes {
   __u32 in_use;                             // of them, those that frames of this burst are like
 };
 
-// Parts of words as they stand in the frame, their first byte lowest.
-#define PS_LIKE_STATION 0x0000ffffffffffffULL   // of bytes 0 to 7: whom the frame is sent to
-#define PS_LIKE_VERSION4 0x00ffffff00000000ULL  // 8 to 15: ethertype, version, header length
-#define PS_LIKE_VERSION6 0x00f0ffff00000000ULL
-#define PS_LIKE_CARRIES4 0xff00ff3f00000000ULL  // 16 to 23: whether it is a fragment, protocol
-#define PS_LIKE_CARRIES6 0x000000ff00000000ULL
-#define PS_LIKE_ENDS 0xffff0000ffffffffULL  // the destination's last word, and its port
-#define PS_LIKE_END 0x00000000ffffffffULL   // without the port
-
 // Where the destination's last word is; the ports follow it.
 PS_INLINE __u32 ps_ends_at(int family) {
   return (__u32)sizeof(struct ps_ethernet) + ps_ip_header_bytes(family) - 4;
 }
 
-// A frame that ends before them is like no other.
-PS_INLINE int ps_has_ends(const struct ps_frame *frame, int family) {
-  return frame->data + ps_ends_at(family) + sizeof(__u64) <= frame->end;
-}
-
-PS_INLINE void ps_deciding_words(const __u8 *data, int family, enum ps_way way,
-                                 __u64 word[PS_LIKE_WORDS]) {
+// The part of each block that decides: first byte of a word lowest.
+PS_INLINE void ps_deciding_parts(int family, enum ps_way way, ps_block part[2]) {
   const int v4 = family == PS_IPV4;
-  word[0] = ps_load64(data) & PS_LIKE_STATION;
-  word[1] = ps_load64(data + 8) & (v4 ? PS_LIKE_VERSION4 : PS_LIKE_VERSION6);
-  word[2] = ps_load64(data + 16) & (v4 ? PS_LIKE_CARRIES4 : PS_LIKE_CARRIES6);
-  word[3] =
-      ps_load64(data + ps_ends_at(family)) & (way == PS_WAY_BACK ? PS_LIKE_END : PS_LIKE_ENDS);
-  word[4] = v4 ? 0 : ps_load64(data + 38);  // the destination's other words
-  word[5] = v4 ? 0 : ps_load64(data + 42);
+  const __u64 port = way == PS_WAY_BACK ? 0 : 0xffffULL << 48;
+  const ps_block begin = {
+      0x0000ffffffffffffULL,                               // whom the frame is sent to
+      v4 ? 0x00ffffff00000000ULL : 0x00f0ffff00000000ULL,  // ethertype, version, header length
+      v4 ? 0xff00ff3f00000000ULL : 0x000000ff00000000ULL,  // whether it is a fragment, protocol
+      0};
+  const ps_block end = {0, v4 ? 0 : 0xffffffff00000000ULL, v4 ? 0 : ~0ULL,  // the destination
+                        0x00000000ffffffffULL | port};
+  part[0] = begin;
+  part[1] = end;
 }
 
 PS_INLINE struct ps_be16 ps_port_sent_to(const __u8 *data, int family) {
@@ -80,17 +73,27 @@ PS_INLINE __u32 ps_like_bit(int family, __u32 place) {
   return 1u << (place + (family == PS_IPV6) * PS_LIKE_PLACES);
 }
 
+PS_INLINE int ps_is_zero(const ps_block *block) {
+#ifdef __AVX2__
+  return __builtin_ia32_pmovmskb256((ps_block_bytes)(*block == 0)) == -1;
+#else
+  return !((*block)[0] | (*block)[1] | (*block)[2] | (*block)[3]);
+#endif
+}
+
+PS_INLINE const ps_block *ps_block_at(const __u8 *data, int family, int which) {
+  const __u32 at = which ? ps_ends_at(family) + 8 - (__u32)sizeof(ps_block) : 0;
+  return (const ps_block *)(data + at);
+}
+
 PS_INLINE int ps_is_like(const struct ps_like *like, const struct ps_frame *frame, int family,
                          enum ps_way way) {
-  if (!ps_has_ends(frame, family)) return 0;
-  __u64 word[PS_LIKE_WORDS];
-  ps_deciding_words(frame->data, family, way, word);
-  __u64 differs = 0;
-  PS_UNROLL
-  for (int i = 0; i < PS_LIKE_WORDS; i++) {
-    if (i < PS_LIKE_WORDS4 || family == PS_IPV6) differs |= word[i] ^ like->word[i];
-  }
-  return !differs &&
+  if (!ps_has_headers(frame, family, like->protocol)) return 0;
+  ps_block part[2];
+  ps_deciding_parts(family, way, part);
+  const ps_block differs = ((*ps_block_at(frame->data, family, 0) ^ like->block[0]) & part[0]) |
+                           ((*ps_block_at(frame->data, family, 1) ^ like->block[1]) & part[1]);
+  return ps_is_zero(&differs) &&
          (way != PS_WAY_BACK ||
           ps_is_of_snat_ports(like->route.settings, ps_port_sent_to(frame->data, family)));
 }
@@ -108,26 +111,27 @@ PS_INLINE const struct ps_like *ps_find_like(struct ps_likes *likes, const struc
   return like;
 }
 
-// Nothing: no frame before was like it.
+// Nothing: no frame before was like it, or it is too short to tell.
 PS_INLINE const struct ps_like *ps_like_of(struct ps_likes *likes, const struct ps_frame *frame,
                                            int family) {
-  if (!likes->known || !ps_has_ends(frame, family)) return 0;
+  if (!likes->known || !ps_has_headers(frame, family, PS_UDP)) return 0;
   const struct ps_like *like = ps_find_like(likes, frame, family, PS_BY_FLOW);
   return like ? like : ps_find_like(likes, frame, family, PS_WAY_BACK);
 }
 
-// Takes note of a simple packet, which has its ends, and of its route before anything was looked up
-// for it. Nothing: others of this burst have its place.
+// Takes note of a simple packet, which has its headers, and of its route before anything was looked
+// up for it. Nothing: others of this burst have its place.
 PS_INLINE const struct ps_like *ps_note_like(struct ps_likes *likes, const struct ps_frame *frame,
-                                             int family, enum ps_way way,
+                                             int family, enum ps_way way, __u8 protocol,
                                              const struct ps_route *route) {
   const __u32 place = ps_like_place(frame->data, family, way);
   const __u32 bit = ps_like_bit(family, place);
   if (likes->in_use & bit) return 0;
   struct ps_like *like = &likes->place[family == PS_IPV6][place];
-  ps_deciding_words(frame->data, family, way, like->word);
+  for (int i = 0; i < 2; i++) like->block[i] = *ps_block_at(frame->data, family, i);
   like->route = *route;
   like->way = way;
+  like->protocol = protocol;
   likes->known |= bit;
   likes->in_use |= bit;
   return like;

@@ -284,21 +284,20 @@ PS_INLINE int ps_is_simple(int family, const struct ps_packet *packet) {
   return family == PS_IPV6 || packet->ipv4->version_and_words == PS_IPV4_NO_OPTIONS;
 }
 
-// Whether the transport header of a simple packet lies inside what its IP header says is there,
-// which is in the frame: as ps_parse_transport has it. A negative number of bytes is too few.
-PS_INLINE int ps_is_transport(const struct ps_packet *packet, __s32 payload_bytes) {
-  if (PS_LIKELY(packet->protocol == PS_TCP)) {
-    if (!PS_LIKELY(payload_bytes >= (__s32)sizeof *packet->tcp)) return 0;
-    const __s32 tcp_bytes = (packet->tcp->header_words >> 4) * 4;
-    if (!PS_LIKELY(tcp_bytes >= (__s32)sizeof *packet->tcp)) return 0;
-    return tcp_bytes <= payload_bytes;
-  }
-  if (packet->protocol != PS_UDP || payload_bytes < (__s32)sizeof *packet->udp) return 0;
-  const __s32 udp_bytes = ps_host16(packet->udp->length);
-  return udp_bytes >= (__s32)sizeof *packet->udp && udp_bytes <= payload_bytes;
+// Of TCP's header without options, or UDP's.
+PS_INLINE __u32 ps_transport_header_bytes(__u8 protocol) {
+  return protocol == PS_TCP ? (__u32)sizeof(struct ps_tcp) : (__u32)sizeof(struct ps_udp);
 }
 
-// What stands where in a frame that is known to hold a simple packet's IP header and ports.
+// Whether a frame is long enough for the headers of a simple packet of that protocol.
+PS_INLINE int ps_has_headers(const struct ps_frame *frame, int family, __u8 protocol) {
+  const __u32 ip_header_bytes = ps_ip_header_bytes(family);
+  return frame->data + sizeof(struct ps_ethernet) + ip_header_bytes +
+             ps_transport_header_bytes(protocol) <=
+         frame->end;
+}
+
+// What stands where in a frame that is known to be that long and to hold a simple packet.
 PS_INLINE void ps_point_into(const struct ps_frame *frame, int family, struct ps_packet *packet) {
   __u8 *ip = frame->data + sizeof(struct ps_ethernet);
   packet->ethernet = (struct ps_ethernet *)frame->data;
@@ -319,23 +318,27 @@ PS_INLINE void ps_point_into(const struct ps_frame *frame, int family, struct ps
   }
 }
 
-// As ps_parse, for such a frame. 0: it is not one that can go on, or not in one piece.
-PS_MUST_USE PS_INLINE int ps_parse_simple(const struct ps_frame *frame, int family,
+// As ps_parse, for such a frame. 0: it is not one that can go on, or not in one piece. Lengths are
+// counted from their least: one below it is too large a number.
+PS_MUST_USE PS_INLINE int ps_parse_simple(const struct ps_frame *frame, int family, __u8 protocol,
                                           struct ps_packet *packet) {
   ps_point_into(frame, family, packet);
+  packet->protocol = protocol;
   packet->ip_bytes = family == PS_IPV4
                          ? ps_host16(packet->ipv4->total_length)
                          : packet->header_bytes + ps_host16(packet->ipv6->payload_length);
-  if (packet->protocol == PS_TCP) {
+  const __u32 least = packet->header_bytes + ps_transport_header_bytes(protocol);
+  const __u32 there = (__u32)(frame->end - frame->data) - (__u32)sizeof(struct ps_ethernet) - least;
+  const __u32 behind = packet->ip_bytes - least;
+  if (!PS_LIKELY(behind <= there)) return 0;
+  if (protocol == PS_TCP) {
     packet->tcp = (struct ps_tcp *)packet->udp;
     packet->checksum = &packet->tcp->checksum;
-  } else {
-    packet->checksum = &packet->udp->checksum;
+    packet->tcp_flags = packet->tcp->flags;
+    const __u32 options = (packet->tcp->header_words >> 4) * 4u - (__u32)sizeof *packet->tcp;
+    return options <= behind;
   }
-  if (packet->ip_bytes + (__u32)sizeof(struct ps_ethernet) > (__u32)(frame->end - frame->data) ||
-      !ps_is_transport(packet, (__s32)(packet->ip_bytes - packet->header_bytes))) {
-    return 0;
-  }
-  if (packet->protocol == PS_TCP) packet->tcp_flags = packet->tcp->flags;
-  return 1;
+  packet->checksum = &packet->udp->checksum;
+  const __u32 data = ps_host16(packet->udp->length) - (__u32)sizeof *packet->udp;
+  return data <= behind;
 }

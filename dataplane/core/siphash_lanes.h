@@ -20,31 +20,26 @@ struct ps_sip_lanes {
     (s)->v0 ^= (words);         \
   } while (0)
 
-// Chosen when the program starts, by what the processor has.
+// For a function with such vectors: chosen when the program starts, by what the processor has.
 #ifdef __x86_64__
 #define PS_BY_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "default")))
 #else
 #define PS_BY_PROCESSOR
 #endif
 
-// `word`: that many arrays of `stride` words, with a word of each client in each; `stride` is a
-// multiple of PS_LANES, arrays begin at multiples of 32 bytes. Writes `hash` as far as the last
-// vector goes.
-PS_BY_PROCESSOR static inline void ps_siphash_lanes(const __u64 key[2], int words,
-                                                    const __u64 *word, __u32 stride, __u32 clients,
-                                                    __u64 *hash) {
-  struct ps_sip begun;
-  ps_sip_begin(&begun, key);
-  for (__u32 at = 0; at < clients; at += PS_LANES) {
-    const ps_lanes zero = {0};
-    struct ps_sip_lanes s = {zero + begun.v0, zero + begun.v1, zero + begun.v2, zero + begun.v3};
-    for (int i = 0; i < words; i++) {
-      PS_SIP_ABSORB(&s, *(const ps_lanes *)(word + (__u32)i * stride + at));
-    }
-    s.v2 ^= 0xff;
-    PS_SIP_ROUND(&s);
-    PS_SIP_ROUND(&s);
-    PS_SIP_ROUND(&s);
-    *(ps_lanes *)(hash + at) = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+// Of PS_LANES clients. `begun`: with the key; `word`: that many arrays of `stride` words (a
+// multiple of PS_LANES), with a word of each client in each. It and `hash` are at multiples of 32
+// bytes.
+PS_INLINE void ps_siphash_lanes(const struct ps_sip *begun, int words, const __u64 *word,
+                                __u32 stride, ps_lanes *hash) {
+  const ps_lanes zero = {0};
+  struct ps_sip_lanes s = {zero + begun->v0, zero + begun->v1, zero + begun->v2, zero + begun->v3};
+  for (int i = 0; i < words; i++) {
+    PS_SIP_ABSORB(&s, *(const ps_lanes *)(word + (__u32)i * stride));
   }
+  s.v2 ^= 0xff;
+  PS_SIP_ROUND(&s);
+  PS_SIP_ROUND(&s);
+  PS_SIP_ROUND(&s);
+  *hash = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

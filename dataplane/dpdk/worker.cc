@@ -7,6 +7,7 @@
 #include <rte_ethdev.h>
 #include <rte_ring.h>
 
+#include <cstring>
 #include <ctime>
 
 #include "dataplane/dpdk/mbuf_frame.h"
@@ -37,61 +38,72 @@ Worker::~Worker() = default;
 
 // Member by member where it stands: a copy would be read in wider words than it was written in a
 // moment before, which the processor waits for.
-PS_INLINE void place_frame(ps_frame& frame, rte_mbuf* mbuf, uint32_t interface_index,
-                           uint32_t worker, uint32_t now_ticks) {
+PS_INLINE void place_frame(ps_frame& frame, rte_mbuf* mbuf) {
   // Headers in one piece; of what has no room for that the walk says that it is truncated.
-  if (mbuf->nb_segs > 1 && mbuf->data_len < kMostHeaderBytes) rte_pktmbuf_linearize(mbuf);
+  if (!PS_LIKELY(mbuf->nb_segs == 1) && mbuf->data_len < kMostHeaderBytes)
+    rte_pktmbuf_linearize(mbuf);
   frame.handle = mbuf;
-  frame.interface_index = interface_index;
-  frame.worker = worker;
-  frame.now_ticks = now_ticks;
   ps_frame_moved(&frame);
 }
 
+// Whether each is as the one before it.
+bool leave_together(const uint32_t* leaves_by, uint32_t count) {
+  return std::memcmp(leaves_by, leaves_by + 1, (count - 1) * sizeof *leaves_by) == 0;
+}
+
 void Worker::forward(rte_mbuf** frames, uint32_t count, uint32_t place, uint32_t now_ticks) {
-  const uint32_t interface_index = setup_.exits[place].interface_index;
-  const uint32_t worker = setup_.number;
   ps_burst& burst = *burst_;
   for (uint32_t i = 0; i < count; i++) {
-    place_frame(burst.frame[i], frames[i], interface_index, worker, now_ticks);
+    place_frame(burst.frame[i], frames[i]);
     rte_prefetch0(burst.frame[i].data);
   }
-  ps_begin_burst(setup_.tables, interface_index, worker, &burst);
+  const ps_origin origin = {setup_.exits[place].interface_index, setup_.number, now_ticks};
+  ps_begin_burst(setup_.tables, &origin, &burst);
   ps_look_ahead(&burst, count);
   ps_walk_burst(&burst, count);
+  if (count == setup_.burst && leave_together(burst.leaves_by, count) &&
+      transmit_whole(frames, burst.leaves_by[0])) {
+    return;
+  }
   for (uint32_t i = 0; i < count; i++) {
-    const ps_outcome outcome = burst.outcome[i];
-    if (PS_LIKELY(outcome.action == PS_TRANSMIT)) {
-      transmit(frames[i], outcome.interface_index);
-    } else if (outcome.action == PS_PASS) {
+    const uint32_t leaves_by = burst.leaves_by[i];
+    if (leaves_by == PS_DROPPED) {
+      rte_pktmbuf_free(frames[i]);
+    } else if (leaves_by == PS_TO_KERNEL) {
       give(frames[i], setup_.exits[place].kernel);
     } else {
-      rte_pktmbuf_free(frames[i]);
+      transmit(frames[i], leaves_by);
     }
   }
 }
 
+// Most leave where those before them did.
 Worker::Gathered* Worker::gathered_for(uint32_t interface_index) {
+  if (PS_LIKELY(likely_->exit.interface_index == interface_index)) return likely_;
   for (size_t place = 0; place < setup_.exits.size(); place++) {
-    if (gathered_[place].exit.interface_index == interface_index) return &gathered_[place];
+    if (gathered_[place].exit.interface_index != interface_index) continue;
+    likely_ = &gathered_[place];
+    return likely_;
   }
   return nullptr;
 }
 
-// Most leave where those before them did.
-[[gnu::always_inline]] inline void Worker::transmit(rte_mbuf* frame, uint32_t interface_index) {
-  if (!PS_LIKELY(likely_->exit.interface_index == interface_index)) {
-    Gathered* found = gathered_for(interface_index);
-    if (!found) {
-      report_.unsent++;
-      return rte_pktmbuf_free(frame);
-    }
-    likely_ = found;
-  }
-  gather(frame, *likely_);
+// A full burst needs no gathering. False: it is not for one port that is ours, or others are to go
+// before it.
+bool Worker::transmit_whole(rte_mbuf** frames, uint32_t interface_index) {
+  Gathered* gathered = gathered_for(interface_index);
+  if (!gathered || gathered->exit.inbox || gathered->count) return false;
+  send(gathered->exit, frames, setup_.burst);
+  return true;
 }
 
-[[gnu::always_inline]] inline void Worker::gather(rte_mbuf* frame, Gathered& gathered) {
+void Worker::transmit(rte_mbuf* frame, uint32_t interface_index) {
+  if (Gathered* gathered = gathered_for(interface_index)) return gather(frame, *gathered);
+  report_.unsent++;
+  rte_pktmbuf_free(frame);
+}
+
+void Worker::gather(rte_mbuf* frame, Gathered& gathered) {
   if (PS_LIKELY(!gathered.exit.inbox)) {
     gathered.frames[gathered.count++] = frame;
     if (gathered.count == setup_.burst) flush(gathered);
@@ -108,18 +120,21 @@ void Worker::give(rte_mbuf* frame, rte_ring* ring) {
   rte_pktmbuf_free(frame);
 }
 
-void Worker::flush(Gathered& gathered) {
+void Worker::send(const Exit& exit, rte_mbuf** frames, uint32_t count) {
   const uint16_t sent =
-      rte_eth_tx_burst(gathered.exit.port, gathered.exit.queue, gathered.frames.data(),
-                       static_cast<uint16_t>(gathered.count));
-  for (uint32_t i = sent; i < gathered.count; i++) rte_pktmbuf_free(gathered.frames[i]);
-  report_.unsent += gathered.count - sent;
+      rte_eth_tx_burst(exit.port, exit.queue, frames, static_cast<uint16_t>(count));
+  for (uint32_t i = sent; i < count; i++) rte_pktmbuf_free(frames[i]);
+  report_.unsent += count - sent;
+}
+
+void Worker::flush(Gathered& gathered) {
+  send(gathered.exit, gathered.frames.data(), gathered.count);
   gathered.count = 0;
 }
 
 void Worker::flush() {
-  for (Gathered& gathered : gathered_) {
-    if (gathered.count) flush(gathered);
+  for (size_t place = 0; place < setup_.exits.size(); place++) {
+    if (gathered_[place].count) flush(gathered_[place]);
   }
 }
 

@@ -74,9 +74,11 @@ class Worker {
   uint32_t pass();
   uint32_t take_handed_over();
   void rest();
+  bool transmit_whole(rte_mbuf** frames, uint32_t interface_index);
   void transmit(rte_mbuf* frame, uint32_t interface_index);
   Gathered* gathered_for(uint32_t interface_index);
   void gather(rte_mbuf* frame, Gathered& gathered);
+  void send(const Exit& exit, rte_mbuf** frames, uint32_t count);
   void flush(Gathered& gathered);
   void give(rte_mbuf* frame, rte_ring* ring);
 

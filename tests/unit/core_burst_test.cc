@@ -28,8 +28,9 @@ class Buffer {
         handle_{bytes_.get(), bytes_.get() + kRoom, bytes_.get() + kRoom + frame.size()} {
     std::copy(frame.begin(), frame.end(), handle_.data);
   }
-  ps_frame frame(uint32_t now_ticks) {
-    return {handle_.data, handle_.end, &handle_, CoreWorld::kInterface, 0, now_ticks};
+  void place_in(ps_frame& frame) {
+    frame.handle = &handle_;
+    ps_frame_moved(&frame);
   }
   Bytes bytes() const { return {handle_.data, handle_.end}; }
 
@@ -39,21 +40,20 @@ class Buffer {
 };
 
 struct Walked {
-  ps_action action = PS_PASS;
-  uint32_t interface_index = 0;
+  uint32_t leaves_by = PS_TO_KERNEL;
   Bytes bytes;
 
   bool operator==(const Walked& other) const {
-    return action == other.action && bytes == other.bytes &&
-           (action != PS_TRANSMIT || interface_index == other.interface_index);
+    return leaves_by == other.leaves_by && bytes == other.bytes;
   }
 };
 
 Walked alone(const CoreWorld& world, const Bytes& frame) {
   Buffer buffer(frame);
-  const ps_frame placed = buffer.frame(world.now_ticks);
+  ps_frame placed{.interface_index = CoreWorld::kInterface, .now_ticks = world.now_ticks};
+  buffer.place_in(placed);
   const ps_verdict verdict = ps_walk(&world.tables(), &placed);
-  return {verdict.action, verdict.interface_index, buffer.bytes()};
+  return {ps_outcome_of(&verdict), buffer.bytes()};
 }
 
 // What a driver with bursts keeps.
@@ -64,15 +64,15 @@ class Bursts {
     buffers.reserve(frames.size());
     for (const Bytes& frame : frames) buffers.emplace_back(frame);
     const auto count = static_cast<uint32_t>(frames.size());
-    for (uint32_t i = 0; i < count; i++) burst_->frame[i] = buffers[i].frame(world.now_ticks);
-    ps_begin_burst(&world.tables(), CoreWorld::kInterface, 0, burst_.get());
+    for (uint32_t i = 0; i < count; i++) buffers[i].place_in(burst_->frame[i]);
+    const ps_origin origin{CoreWorld::kInterface, 0, world.now_ticks};
+    ps_begin_burst(&world.tables(), &origin, burst_.get());
     ps_look_ahead(burst_.get(), count);
     alike_ = burst_->ahead[0].like ? burst_->ahead[0].alike : 0;
     ps_walk_burst(burst_.get(), count);
     std::vector<Walked> walked;
     for (uint32_t i = 0; i < count; i++) {
-      const ps_outcome& outcome = burst_->outcome[i];
-      walked.push_back({outcome.action, outcome.interface_index, buffers[i].bytes()});
+      walked.push_back({burst_->leaves_by[i], buffers[i].bytes()});
     }
     return walked;
   }
@@ -213,7 +213,7 @@ TEST_P(Burst, SeesThatAnotherClientsPacketIsAlike) {
   const std::vector<Bytes> frames{frame(1), frame(2)};
   worlds_->expect_same(frames);
   EXPECT_EQ(worlds_->bursts.alike(), 2u);
-  EXPECT_EQ(worlds_->bursts.walk(worlds_->in_bursts, frames)[1].action, PS_TRANSMIT);
+  EXPECT_EQ(worlds_->bursts.walk(worlds_->in_bursts, frames)[1].leaves_by, CoreWorld::kInterface);
 }
 
 TEST_P(Burst, IsWalkedAsFramesAreAloneWhateverBitOfOneIsAnother) {
