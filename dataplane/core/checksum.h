@@ -29,12 +29,10 @@ PS_INLINE __u64 ps_sum_without_address(int family, const struct ps_address *addr
   return sum;
 }
 
+// A sum and its halves exchanged, added: the upper half is that of both halves and their carry.
 PS_INLINE __u16 ps_sum_fold(__u64 sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return (__u16)sum;
+  const __u32 words = (__u32)((sum + (sum << 32 | sum >> 32)) >> 32);
+  return (__u16)((words + (words << 16 | words >> 16)) >> 16);
 }
 
 PS_INLINE struct ps_be16 ps_sum_end(__u64 sum) {
