@@ -12,6 +12,7 @@
 #pragma once
 
 #include "dataplane/core/by_address.h"
+#include "dataplane/core/steady.h"
 
 // What was read of a frame ahead.
 struct ps_ahead {
@@ -31,8 +32,8 @@ struct ps_burst {
   struct ps_choices choices[2];         // [0: IPv4, 1: IPv6]
   struct ps_frame frame[PS_MAX_BURST];  // their handles, data and ends are the driver's to fill
   struct ps_ahead ahead[PS_MAX_BURST];
-  __u64 flow_hash[PS_MAX_BURST];  // of frames that may have flows
-  __u32 leaves_by[PS_MAX_BURST];  // how each one's walk ended (outcome.h)
+  struct ps_sought sought[PS_MAX_BURST];  // of frames that may have flows
+  __u32 leaves_by[PS_MAX_BURST];          // how each one's walk ended (outcome.h)
 };
 
 // What the burst's frames have in common.
@@ -77,25 +78,20 @@ PS_INLINE void ps_begin_burst(const struct ps_tables *tables, const struct ps_or
                   : ps_find_interface(origin->interface_index, &burst->begun);
 }
 
-// One cache line, or two for IPv6.
-PS_INLINE void ps_fetch_set(int family, const void *set) {
-  __builtin_prefetch(set);
-  if (family == PS_IPV6) __builtin_prefetch((const __u8 *)set + 64);
-}
-
-// Has the processor fetch where the packet's flow is looked for; answers the hash that says where.
-PS_INLINE __u64 ps_read_flow(const struct ps_tables *tables, const struct ps_frame *frame,
-                             int family, enum ps_way way, const struct ps_route *begun) {
+// Has the processor fetch where the packet's flow is looked for.
+PS_INLINE void ps_read_flow(struct ps_burst *burst, __u32 place, int family, enum ps_way way,
+                            const struct ps_route *begun) {
   struct ps_packet packet = {};
   struct ps_route route = *begun;
-  ps_point_into(frame, family, &packet);
+  ps_point_into(&burst->frame[place], family, &packet);
   ps_hash_packet(family, &packet, &route);
+  struct ps_sought *sought = &burst->sought[place];
+  sought->hash = route.hash;
   if (way == PS_WAY_BACK) {
-    ps_fetch_set(family, ps_flow_set_of_hash(tables, family, route.hash));
-  } else if (!route.service || route.service->has_flows) {
-    ps_fetch_set(family, ps_index_set_at(tables, family, route.hash, 0));
+    ps_fetch_set(family, ps_flow_set_of_hash(burst->tables, family, route.hash));
+  } else if (route.service && route.service->has_flows) {
+    ps_seek_first(burst->tables, family, &packet, route.service_id, sought);
   }
-  return route.hash;
 }
 
 // Where tunnels' outer headers end that are to be written: in the line before the frame.
@@ -117,7 +113,7 @@ PS_INLINE __u32 ps_read_alike(struct ps_burst *burst, __u32 place, __u32 count, 
     if (way == PS_BY_ADDRESS) {
       ps_ask_alike(frame, family, &service, with_port, choices, place);
     } else {
-      burst->flow_hash[place] = ps_read_flow(burst->tables, frame, family, way, &known.route);
+      ps_read_flow(burst, place, family, way, &known.route);
     }
     place++;
     frame++;
@@ -175,7 +171,7 @@ PS_INLINE const struct ps_like *ps_read_first(struct ps_burst *burst, const stru
   }
   enum ps_way way = PS_WAY_BACK;
   if (!ps_is_snat_port(family, packet.destination, packet.destination_port, &route)) {
-    ps_know_service(burst->tables, family, &packet, &route);
+    if (ps_find_vip(burst->tables, family, &packet, &route)) route.service_id = 0;
     way = ps_is_by_address(&route) ? PS_BY_ADDRESS : PS_BY_FLOW;
   }
   return ps_note_like(&burst->likes, frame, family, way, packet.protocol, &route);
@@ -205,42 +201,82 @@ PS_INLINE void ps_look_ahead(struct ps_burst *burst, __u32 count) {
   if (burst->choices[1].end) ps_make_choices(settings, PS_IPV6, &burst->choices[1]);
 }
 
-// Frames that are alike and may have flows.
-PS_INLINE void ps_walk_flows(struct ps_burst *burst, __u32 place, int family, enum ps_way way) {
-  const struct ps_tables *tables = burst->tables;
-  const struct ps_ahead *ahead = &burst->ahead[place];
-  const struct ps_route begun = ahead->like->route;
-  const __u8 protocol = ahead->like->protocol;
-  for (const __u32 end = place + ahead->alike; place < end; place++) {
-    const struct ps_frame *frame = &burst->frame[place];
-    struct ps_packet packet = {};
-    struct ps_route route = begun;
-    struct ps_exit out = {};
-    route.hash = burst->flow_hash[place];
-    if (!PS_LIKELY(ps_parse_simple(frame, family, protocol, &packet))) {
-      burst->leaves_by[place] = ps_walk_whole(tables, frame);
-      continue;
-    }
-    const enum ps_reason reason =
-        way == PS_WAY_BACK ? ps_forward(tables, frame, family, 0, &packet, &route, &out)
-                           : ps_forward_other(tables, frame, family, &packet, &route, &out);
-    if (PS_LIKELY(ps_goes_on(&route, &out, 1, reason))) {
-      burst->leaves_by[place] = out.interface_index;
-      continue;
-    }
-    const struct ps_route route_in_memory = route;  // only here, not for every packet
-    burst->leaves_by[place] = ps_conclude(tables, frame, family, &route_in_memory, &out, reason);
+// A frame that may have a flow.
+PS_INLINE __u32 ps_walk_flow(const struct ps_burst *burst, __u32 place, int family, enum ps_way way,
+                             const struct ps_like *like) {
+  const struct ps_frame *frame = &burst->frame[place];
+  struct ps_packet packet = {};
+  struct ps_route route = like->route;
+  struct ps_exit out = {};
+  route.hash = burst->sought[place].hash;
+  if (!PS_LIKELY(ps_parse_simple(frame, family, like->protocol, &packet))) {
+    return ps_walk_whole(burst->tables, frame);
   }
+  const enum ps_reason reason =
+      way == PS_WAY_BACK ? ps_forward(burst->tables, frame, family, 0, &packet, &route, &out)
+                         : ps_forward_other(burst->tables, frame, family, &packet, &route, &out);
+  if (PS_LIKELY(ps_goes_on(&route, &out, 1, reason))) return out.interface_index;
+  const struct ps_route route_in_memory = route;  // only here, not for every packet
+  return ps_conclude(burst->tables, frame, family, &route_in_memory, &out, reason);
 }
 
-#define PS_WALK_FLOWS(name, family, way)                   \
-  PS_CALL void name(struct ps_burst *burst, __u32 place) { \
-    ps_walk_flows(burst, place, family, way);              \
+#define PS_WALK_FLOW(name, family)                                                            \
+  PS_CALL __u32 name(const struct ps_burst *burst, __u32 place, const struct ps_like *like) { \
+    return ps_walk_flow(burst, place, family, PS_BY_FLOW, like);                              \
   }
-PS_WALK_FLOWS(ps_walk_flows4_by_flow, PS_IPV4, PS_BY_FLOW)
-PS_WALK_FLOWS(ps_walk_flows6_by_flow, PS_IPV6, PS_BY_FLOW)
-PS_WALK_FLOWS(ps_walk_flows4_back, PS_IPV4, PS_WAY_BACK)
-PS_WALK_FLOWS(ps_walk_flows6_back, PS_IPV6, PS_WAY_BACK)
+PS_WALK_FLOW(ps_walk_flow4, PS_IPV4)
+PS_WALK_FLOW(ps_walk_flow6, PS_IPV6)
+
+// Clients' frames that are alike and may have flows, most of them steady.
+PS_INLINE void ps_walk_forth(struct ps_burst *burst, __u32 place, int family, __u8 protocol) {
+  const struct ps_ahead *ahead = &burst->ahead[place];
+  const struct ps_like *like = ahead->like;
+  const struct ps_frame *first = &burst->frame[place];
+  const __u32 end = place + ahead->alike;
+  struct ps_traffic seen = {};
+  struct ps_steady steady = {};
+  const int may_be_steady = ps_find_steady(burst->tables, &like->route, first, &steady);
+  if (may_be_steady) {
+    ps_find_entries(burst->tables, steady.settings, family, first->now_ticks, &burst->sought[place],
+                    ahead->alike);
+  }
+  for (; place < end; place++) {
+    __u32 leaves_by = 0;
+    if (PS_LIKELY(may_be_steady)) {
+      leaves_by = ps_walk_one_steady(&steady, &burst->frame[place], family, protocol,
+                                     &burst->sought[place], &seen);
+    }
+    if (!PS_LIKELY(leaves_by)) {
+      leaves_by =
+          family == PS_IPV4 ? ps_walk_flow4(burst, place, like) : ps_walk_flow6(burst, place, like);
+    }
+    burst->leaves_by[place] = leaves_by;
+  }
+  ps_add_traffic(ps_service_traffic_at(burst->tables, first->worker, like->route.service_id),
+                 &seen);
+}
+
+#define PS_WALK_FORTH(name, family)                        \
+  PS_CALL void name(struct ps_burst *burst, __u32 place) { \
+    if (burst->ahead[place].like->protocol == PS_TCP) {    \
+      ps_walk_forth(burst, place, family, PS_TCP);         \
+    } else {                                               \
+      ps_walk_forth(burst, place, family, PS_UDP);         \
+    }                                                      \
+  }
+PS_WALK_FORTH(ps_walk_forth4, PS_IPV4)
+PS_WALK_FORTH(ps_walk_forth6, PS_IPV6)
+
+// Backends' frames that are alike.
+#define PS_WALK_BACK(name, family)                                                      \
+  PS_CALL void name(struct ps_burst *burst, __u32 place) {                              \
+    const struct ps_like like = *burst->ahead[place].like;                              \
+    for (const __u32 end = place + burst->ahead[place].alike; place < end; place++) {   \
+      burst->leaves_by[place] = ps_walk_flow(burst, place, family, PS_WAY_BACK, &like); \
+    }                                                                                   \
+  }
+PS_WALK_BACK(ps_walk_back4, PS_IPV4)
+PS_WALK_BACK(ps_walk_back6, PS_IPV6)
 
 // Those that go by their clients' addresses.
 PS_INLINE void ps_walk_alike(struct ps_burst *burst, __u32 place, int family, int mode,
@@ -293,10 +329,8 @@ PS_INLINE void ps_walk_way(struct ps_burst *burst, __u32 place) {
   const int v4 = burst->ahead[place].family == PS_IPV4;
   switch (burst->ahead[place].like->way) {
     case PS_BY_ADDRESS: return ps_walk_mode(burst, place, v4);
-    case PS_WAY_BACK:
-      return v4 ? ps_walk_flows4_back(burst, place) : ps_walk_flows6_back(burst, place);
-    default:
-      return v4 ? ps_walk_flows4_by_flow(burst, place) : ps_walk_flows6_by_flow(burst, place);
+    case PS_WAY_BACK: return v4 ? ps_walk_back4(burst, place) : ps_walk_back6(burst, place);
+    default: return v4 ? ps_walk_forth4(burst, place) : ps_walk_forth6(burst, place);
   }
 }
 

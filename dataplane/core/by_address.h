@@ -4,7 +4,6 @@
 #pragma once
 
 #include "dataplane/core/choices.h"
-#include "dataplane/core/likeness.h"
 #include "dataplane/core/outcome.h"
 
 // Has the client of the frame at that place choose.

@@ -2,10 +2,8 @@
 // How the clients of a burst choose their backends: by their hashes, made side by side.
 #pragma once
 
-#include "dataplane/core/select.h"
+#include "dataplane/core/likeness.h"
 #include "dataplane/core/siphash_lanes.h"
-
-#define PS_MAX_BURST 64  // frames; a multiple of PS_LANES
 
 // Of clients of one family, at their frames' places.
 struct ps_choices {

@@ -7,14 +7,11 @@
 // ports the port itself does not decide.
 #pragma once
 
+#include "dataplane/core/block.h"
 #include "dataplane/core/match.h"
 
+#define PS_MAX_BURST 64    // frames; a multiple of PS_LANES
 #define PS_LIKE_PLACES 16  // of each family
-#define PS_BLOCK_WORDS 4
-
-// Bytes of a frame, as many as are compared at once; anywhere in memory.
-typedef __u64 ps_block __attribute__((vector_size(PS_BLOCK_WORDS * 8), aligned(1), may_alias));
-typedef char ps_block_bytes __attribute__((vector_size(PS_BLOCK_WORDS * 8)));
 
 // How frames that are alike go on.
 enum ps_way {
@@ -73,14 +70,6 @@ PS_INLINE __u32 ps_like_bit(int family, __u32 place) {
   return 1u << (place + (family == PS_IPV6) * PS_LIKE_PLACES);
 }
 
-PS_INLINE int ps_is_zero(const ps_block *block) {
-#ifdef __AVX2__
-  return __builtin_ia32_pmovmskb256((ps_block_bytes)(*block == 0)) == -1;
-#else
-  return !((*block)[0] | (*block)[1] | (*block)[2] | (*block)[3]);
-#endif
-}
-
 PS_INLINE const ps_block *ps_block_at(const __u8 *data, int family, int which) {
   const __u32 at = which ? ps_ends_at(family) + 8 - (__u32)sizeof(ps_block) : 0;
   return (const ps_block *)(data + at);
@@ -93,7 +82,7 @@ PS_INLINE int ps_is_like(const struct ps_like *like, const struct ps_frame *fram
   ps_deciding_parts(family, way, part);
   const ps_block differs = ((*ps_block_at(frame->data, family, 0) ^ like->block[0]) & part[0]) |
                            ((*ps_block_at(frame->data, family, 1) ^ like->block[1]) & part[1]);
-  return ps_is_zero(&differs) &&
+  return ps_is_nothing(&differs) &&
          (way != PS_WAY_BACK ||
           ps_is_of_snat_ports(like->route.settings, ps_port_sent_to(frame->data, family)));
 }

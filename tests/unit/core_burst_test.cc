@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A burst is walked as its frames are one by one, however like each other they are: in two worlds
-// that had the same packets before, outcomes, bytes and counters are the same.
+// that had the same packets before, outcomes, bytes, counters and flows are the same.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -84,13 +84,17 @@ class Bursts {
   uint32_t alike_ = 0;
 };
 
-void expect_same_counters(const ps_tables& one, const ps_tables& other) {
+void expect_same_tables(const ps_tables& one, const ps_tables& other) {
   const auto same = [&](const auto* a, const auto* b, size_t count) {
     return std::memcmp(a, b, count * sizeof *a) == 0;
   };
   EXPECT_TRUE(same(one.service_traffic, other.service_traffic, one.max_services));
   EXPECT_TRUE(same(one.backend_traffic, other.backend_traffic, one.max_backends));
   EXPECT_TRUE(same(one.reasons, other.reasons, one.max_services));
+  EXPECT_TRUE(same(one.flows4, other.flows4, one.flow_sets));
+  EXPECT_TRUE(same(one.flows6, other.flows6, one.flow_sets));
+  EXPECT_TRUE(same(one.flow_index4, other.flow_index4, one.index_sets));
+  EXPECT_TRUE(same(one.flow_index6, other.flow_index6, one.index_sets));
 }
 
 // The same twice.
@@ -112,7 +116,7 @@ struct Worlds {
     for (size_t i = 0; i < frames.size(); i++) {
       EXPECT_TRUE(walked[i] == alone(one_by_one, frames[i])) << "frame " << i;
     }
-    expect_same_counters(one_by_one.tables(), in_bursts.tables());
+    expect_same_tables(one_by_one.tables(), in_bursts.tables());
   }
 };
 
@@ -264,6 +268,84 @@ TEST_P(Burst, AsksForClientsWhereTheirServiceDoes) {
     world.publish();
   });
   worlds_->expect_same({frame(1), denied});
+}
+
+TEST_P(Burst, GoesByWhatHasBecomeOfBackends) {
+  const std::vector<Bytes> frames{frame(1), frame(2)};
+  for (const auto& change : std::vector<void (*)(BackendEntry&)>{
+           [](BackendEntry& backend) { backend.down = true; },
+           [](BackendEntry& backend) { backend.next_hop->tags = {VlanTag{.vlan = 7}}; },
+           [](BackendEntry& backend) { backend.next_hop.reset(); },
+       }) {
+    worlds_->both([&](CoreWorld& world) {
+      for (auto& [id, backend] : world.state.backends) change(backend);
+      world.publish();
+    });
+    worlds_->expect_same(frames);
+  }
+  worlds_->both([](CoreWorld& world) {
+    world.state.backends.clear();
+    world.publish();
+  });
+  worlds_->expect_same(frames);
+}
+
+TEST_P(Burst, SendsNothingFromAnAddressThatIsOursNoMore) {
+  const std::vector<Bytes> frames{frame(1), frame(2)};
+  worlds_->both([](CoreWorld& world) {
+    world.state.settings.snat_addresses.clear();
+    world.publish();
+  });
+  worlds_->expect_same(frames);
+}
+
+// A flow table that is so full that many clients' entries stand in another set than their first.
+class FullTableBurst : public ::testing::TestWithParam<Family> {
+ protected:
+  static constexpr uint32_t kClients = 256;
+
+  FullTableBurst() {
+    worlds_.both([](const CoreWorld& world) {
+      for (uint32_t client = 0; client < kClients; client++) {
+        world.establish(CoreWorld::client(GetParam(), client));
+      }
+    });
+  }
+  std::vector<Bytes> frames_from(uint32_t first_client) const {
+    std::vector<Bytes> frames;
+    for (uint32_t i = 0; i < PS_MAX_BURST; i++) {
+      frames.push_back(
+          frame_of(from_client(worlds_.in_bursts, GetParam(), Protocol::kTcp, first_client + i)));
+    }
+    return frames;
+  }
+
+  Worlds worlds_{{.flow_table_entries = kClients}};
+};
+
+INSTANTIATE_TEST_SUITE_P(Families, FullTableBurst, ::testing::Values(Family::kIpv4, Family::kIpv6),
+                         [](const auto& of) { return std::string(to_string(of.param)); });
+
+TEST_P(FullTableBurst, FindsFlowsWhereverTheirEntriesStand) {
+  for (int round = 0; round < 3; round++) {
+    for (uint32_t client = 0; client < kClients; client += PS_MAX_BURST) {
+      worlds_.expect_same(frames_from(client));
+    }
+  }
+}
+
+TEST_P(FullTableBurst, LooksAtFlowsAgainInTime) {
+  for (int round = 0; round < 20; round++) {
+    worlds_.both([](CoreWorld& world) { world.now_ticks += 2; });
+    for (uint32_t client = 0; client < kClients; client += PS_MAX_BURST) {
+      worlds_.expect_same(frames_from(client));
+    }
+  }
+}
+
+TEST_P(FullTableBurst, FindsNoFlowsThatAreOver) {
+  worlds_.both([](CoreWorld& world) { world.now_ticks += 100'000; });
+  worlds_.expect_same(frames_from(0));
 }
 
 // As many services as cannot have a place each among what is known of frames.
