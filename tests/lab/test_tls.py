@@ -334,7 +334,7 @@ def test_keys_of_tickets_are_rotated_and_sessions_live_on(tmp_path):
     handshake("-tls1_2", "-sess_out", session)
     half_a_day_ago = time.time() - 12.1 * 3600
     os.utime(tickets, (half_a_day_ago, half_a_day_ago))
-    os.kill(appliance.pid(), signal.SIGKILL)  # the next one looks at once, not within a minute
+    appliance.kill(appliance.pid())  # the next one looks at once, not within a minute
     appliance.wait_all_up(appliance.start(world.TLS_CONFIG))
     appliance.wait_until(lambda _: tickets.read_text().splitlines()[:2] == before[1:], "new keys")
     assert "Reused, TLSv1.2" in handshake("-tls1_2", "-sess_in", session)
@@ -436,7 +436,7 @@ http {{ access_log off; server {{ listen 10.0.0.1:3100 proxy_protocol;
 def test_the_daemon_finds_its_sidecar_again():
     before = haproxy_pids()
     with chatting(seconds=6) as seen:
-        os.kill(appliance.pid(), signal.SIGKILL)
+        appliance.kill(appliance.pid())
         assert curl(url()), "without a daemon"
         appliance.wait_all_up(appliance.start(world.TLS_CONFIG))
     assert haproxy_pids() == before
