@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from . import netns, world
 from .netns import LabError
@@ -102,10 +103,20 @@ def stop():
     penstock("stop")
 
 
+def has_ended(process_id):
+    """Whether nothing of the process is left but, perhaps, what its parent may ask."""
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
+
+
 def kill(process_id):
-    """Ends the daemon as a crash would; returns when it is gone."""
+    """Ends the daemon as a crash would; returns when it is gone. It leaves its namespace a while
+    before its sockets are closed."""
     os.kill(process_id, signal.SIGKILL)
-    while process_id in netns.pids("appliance"):
+    while not has_ended(process_id):
         time.sleep(0.002)
 
 
