@@ -47,6 +47,21 @@ void expect_update_holds(int family, Words words, const Words& replacement) {
   EXPECT_EQ(check, 0xffffu);
 }
 
+TEST(Checksum, OfOneHopLessIsTheSameInOneWordAsByASum) {
+  for (const uint8_t ttl : std::array<uint8_t, 3>{2, 64, 255}) {
+    for (uint32_t checksum = 0; checksum <= 0xffff; checksum++) {
+      ps_ipv4 by_sum{.ttl = ttl, .protocol = PS_TCP, .checksum = {static_cast<__u16>(checksum)}};
+      ps_ipv4 in_one_word = by_sum;
+      ps_packet packet{};
+      packet.ipv4 = &by_sum;
+      ps_spend_hop(PS_IPV4, &packet, 0);
+      packet.ipv4 = &in_one_word;
+      ps_spend_only_hop(PS_IPV4, &packet);
+      ASSERT_EQ(std::memcmp(&by_sum, &in_one_word, sizeof by_sum), 0) << checksum << ' ' << +ttl;
+    }
+  }
+}
+
 TEST(Checksum, UpdateEqualsFullComputationOverRandomData) {
   std::mt19937 random(1);
   for (int round = 0; round < 20000; round++) {
