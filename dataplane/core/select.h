@@ -89,15 +89,12 @@ PS_INLINE __u32 ps_lookup_slot(__u64 client_hash) {
   return ps_scale((__u32)(client_hash >> 32), PS_LOOKUP_SLOTS);
 }
 
-// What the table holds for the hash: a backend's id (0: nobody takes clients), and PS_CONTESTED as
-// it stands there.
-PS_INLINE __u16 ps_held_by(const struct ps_lookup_table *table, __u64 client_hash) {
+// What the service's table holds for the hash: a backend's id (0: nobody takes clients), and
+// PS_CONTESTED as it stands there.
+PS_INLINE __u16 ps_look_up(const struct ps_tables *tables, const struct ps_service *service,
+                           __u64 client_hash) {
+  const struct ps_lookup_table *table = ps_lookup_table_at(tables, service->lookup_table);
   __u32 slot = ps_lookup_slot(client_hash);
   PS_UNBOUND(slot);  // else the compiler drops the bound, which Linux 6.1 cannot find itself
   return table && slot < PS_LOOKUP_SLOTS ? table->slots[slot] : 0;
-}
-
-PS_INLINE __u16 ps_look_up(const struct ps_tables *tables, const struct ps_service *service,
-                           __u64 client_hash) {
-  return ps_held_by(ps_lookup_table_at(tables, service->lookup_table), client_hash);
 }

@@ -40,8 +40,9 @@ Worker::~Worker() = default;
 // moment before, which the processor waits for.
 PS_INLINE void place_frame(ps_frame& frame, rte_mbuf* mbuf) {
   // Headers in one piece; of what has no room for that the walk says that it is truncated.
-  if (!PS_LIKELY(mbuf->nb_segs == 1) && mbuf->data_len < kMostHeaderBytes)
+  if (!PS_LIKELY(mbuf->nb_segs == 1) && mbuf->data_len < kMostHeaderBytes) {
     rte_pktmbuf_linearize(mbuf);
+  }
   frame.handle = mbuf;
   ps_frame_moved(&frame);
 }
