@@ -20,6 +20,7 @@ PS_INLINE __u16 *ps_service_index_at(const struct ps_tables *tables, __u32 gener
 PS_INLINE __u32 ps_service_index_size(const struct ps_tables *tables);
 PS_INLINE struct ps_service *ps_service_at(const struct ps_tables *tables, __u32 generation,
                                            __u32 id);
+PS_INLINE __u32 ps_service_count(const struct ps_tables *tables);
 PS_INLINE struct ps_access_node *ps_access_node_at(const struct ps_tables *tables, __u32 place);
 PS_INLINE __u16 *ps_backend_index_at(const struct ps_tables *tables, __u32 generation, __u32 slot);
 PS_INLINE __u32 ps_backend_index_size(const struct ps_tables *tables);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "dataplane/core/by_address.h"
+#include "dataplane/core/outcome.h"
 #include "dataplane/core/steady.h"
 
 // What was read of a frame ahead.
@@ -28,6 +29,7 @@ struct ps_burst {
   __u32 interface_index;
   __u32 generation;       // its number, for which this and the following is known
   struct ps_route begun;  // what every frame's begins with
+  struct ps_basis basis;
   struct ps_likes likes;
   struct ps_choices choices[2];         // [0: IPv4, 1: IPv6]
   struct ps_frame frame[PS_MAX_BURST];  // their handles, data and ends are the driver's to fill
@@ -73,9 +75,12 @@ PS_INLINE void ps_begin_burst(const struct ps_tables *tables, const struct ps_or
   burst->generation = generation;
   burst->begun = nothing;
   burst->likes.known = 0;
-  burst->in = ps_begin(tables, origin->worker, &burst->begun) || burst->begun.tags
-                  ? 0
-                  : ps_find_interface(origin->interface_index, &burst->begun);
+  const int is_readable =
+      !ps_begin(tables, origin->worker, &burst->begun) &&
+      ps_find_basis(tables, burst->begun.generation, origin->worker, &burst->basis);
+  burst->in = is_readable && !burst->begun.tags
+                  ? ps_find_interface(origin->interface_index, &burst->begun)
+                  : 0;
 }
 
 // Has the processor fetch where the packet's flow is looked for.
@@ -88,9 +93,9 @@ PS_INLINE void ps_read_flow(struct ps_burst *burst, __u32 place, int family, enu
   struct ps_sought *sought = &burst->sought[place];
   sought->hash = route.hash;
   if (way == PS_WAY_BACK) {
-    ps_fetch_set(family, ps_flow_set_of_hash(burst->tables, family, route.hash));
+    ps_seek_flow(burst->tables, family, sought);
   } else if (route.service && route.service->has_flows) {
-    ps_seek_first(burst->tables, family, &packet, route.service_id, sought);
+    ps_seek_entry(burst->tables, family, &packet, route.service_id, sought);
   }
 }
 
@@ -174,6 +179,9 @@ PS_INLINE const struct ps_like *ps_read_first(struct ps_burst *burst, const stru
     if (ps_find_vip(burst->tables, family, &packet, &route)) route.service_id = 0;
     way = ps_is_by_address(&route) ? PS_BY_ADDRESS : PS_BY_FLOW;
   }
+  if (way == PS_BY_ADDRESS && !ps_lookup_table_at(burst->tables, route.service->lookup_table)) {
+    return 0;
+  }
   return ps_note_like(&burst->likes, frame, family, way, packet.protocol, &route);
 }
 
@@ -220,12 +228,14 @@ PS_INLINE __u32 ps_walk_flow(const struct ps_burst *burst, __u32 place, int fami
   return ps_conclude(burst->tables, frame, family, &route_in_memory, &out, reason);
 }
 
-#define PS_WALK_FLOW(name, family)                                                            \
+#define PS_WALK_FLOW(name, family, way)                                                       \
   PS_CALL __u32 name(const struct ps_burst *burst, __u32 place, const struct ps_like *like) { \
-    return ps_walk_flow(burst, place, family, PS_BY_FLOW, like);                              \
+    return ps_walk_flow(burst, place, family, way, like);                                     \
   }
-PS_WALK_FLOW(ps_walk_flow4, PS_IPV4)
-PS_WALK_FLOW(ps_walk_flow6, PS_IPV6)
+PS_WALK_FLOW(ps_walk_flow4_forth, PS_IPV4, PS_BY_FLOW)
+PS_WALK_FLOW(ps_walk_flow6_forth, PS_IPV6, PS_BY_FLOW)
+PS_WALK_FLOW(ps_walk_flow4_back, PS_IPV4, PS_WAY_BACK)
+PS_WALK_FLOW(ps_walk_flow6_back, PS_IPV6, PS_WAY_BACK)
 
 // Clients' frames that are alike and may have flows, most of them steady.
 PS_INLINE void ps_walk_forth(struct ps_burst *burst, __u32 place, int family, __u8 protocol) {
@@ -233,72 +243,74 @@ PS_INLINE void ps_walk_forth(struct ps_burst *burst, __u32 place, int family, __
   const struct ps_like *like = ahead->like;
   const struct ps_frame *first = &burst->frame[place];
   const __u32 end = place + ahead->alike;
+  const struct ps_basis basis = burst->basis;
+  const struct ps_settings *settings = like->route.settings;
+  const int may_be_steady = like->route.service && like->route.service->has_flows;
   struct ps_traffic seen = {};
-  struct ps_steady steady = {};
-  const int may_be_steady = ps_find_steady(burst->tables, &like->route, first, &steady);
   if (may_be_steady) {
-    ps_find_entries(burst->tables, steady.settings, family, first->now_ticks, &burst->sought[place],
+    ps_find_entries(burst->tables, settings, family, first->now_ticks, &burst->sought[place],
                     ahead->alike);
   }
   for (; place < end; place++) {
     __u32 leaves_by = 0;
     if (PS_LIKELY(may_be_steady)) {
-      leaves_by = ps_walk_one_steady(&steady, &burst->frame[place], family, protocol,
-                                     &burst->sought[place], &seen);
+      leaves_by = ps_walk_one_forth(&basis, settings, &burst->frame[place], family, protocol,
+                                    &burst->sought[place], &seen);
     }
     if (!PS_LIKELY(leaves_by)) {
-      leaves_by =
-          family == PS_IPV4 ? ps_walk_flow4(burst, place, like) : ps_walk_flow6(burst, place, like);
+      leaves_by = family == PS_IPV4 ? ps_walk_flow4_forth(burst, place, like)
+                                    : ps_walk_flow6_forth(burst, place, like);
     }
     burst->leaves_by[place] = leaves_by;
   }
-  ps_add_traffic(ps_service_traffic_at(burst->tables, first->worker, like->route.service_id),
-                 &seen);
+  ps_add_traffic(&basis, like->route.service_id, &seen);
 }
 
-#define PS_WALK_FORTH(name, family)                        \
+// Backends' frames that are alike, most of them of steady flows.
+PS_INLINE void ps_walk_back(struct ps_burst *burst, __u32 place, int family, __u8 protocol) {
+  const struct ps_like *like = burst->ahead[place].like;
+  const struct ps_route begun = like->route;
+  const struct ps_basis basis = burst->basis;
+  for (const __u32 end = place + burst->ahead[place].alike; place < end; place++) {
+    __u32 leaves_by = ps_walk_one_back(&basis, &begun, &burst->frame[place], family, protocol,
+                                       burst->sought[place].flow);
+    if (!PS_LIKELY(leaves_by)) {
+      leaves_by = family == PS_IPV4 ? ps_walk_flow4_back(burst, place, like)
+                                    : ps_walk_flow6_back(burst, place, like);
+    }
+    burst->leaves_by[place] = leaves_by;
+  }
+}
+
+#define PS_WALK_FLOWS(name, walk, family)                  \
   PS_CALL void name(struct ps_burst *burst, __u32 place) { \
     if (burst->ahead[place].like->protocol == PS_TCP) {    \
-      ps_walk_forth(burst, place, family, PS_TCP);         \
+      walk(burst, place, family, PS_TCP);                  \
     } else {                                               \
-      ps_walk_forth(burst, place, family, PS_UDP);         \
+      walk(burst, place, family, PS_UDP);                  \
     }                                                      \
   }
-PS_WALK_FORTH(ps_walk_forth4, PS_IPV4)
-PS_WALK_FORTH(ps_walk_forth6, PS_IPV6)
-
-// Backends' frames that are alike.
-#define PS_WALK_BACK(name, family)                                                      \
-  PS_CALL void name(struct ps_burst *burst, __u32 place) {                              \
-    const struct ps_like like = *burst->ahead[place].like;                              \
-    for (const __u32 end = place + burst->ahead[place].alike; place < end; place++) {   \
-      burst->leaves_by[place] = ps_walk_flow(burst, place, family, PS_WAY_BACK, &like); \
-    }                                                                                   \
-  }
-PS_WALK_BACK(ps_walk_back4, PS_IPV4)
-PS_WALK_BACK(ps_walk_back6, PS_IPV6)
+PS_WALK_FLOWS(ps_walk_forth4, ps_walk_forth, PS_IPV4)
+PS_WALK_FLOWS(ps_walk_forth6, ps_walk_forth, PS_IPV6)
+PS_WALK_FLOWS(ps_walk_back4, ps_walk_back, PS_IPV4)
+PS_WALK_FLOWS(ps_walk_back6, ps_walk_back, PS_IPV6)
 
 // Those that go by their clients' addresses.
 PS_INLINE void ps_walk_alike(struct ps_burst *burst, __u32 place, int family, int mode,
                              __u8 protocol) {
   const struct ps_ahead *ahead = &burst->ahead[place];
   const struct ps_route *route = &ahead->like->route;
-  const __u32 worker = burst->frame[place].worker;
   const __u32 end = place + ahead->alike;
   const __u64 *slot = burst->choices[family == PS_IPV6].slot;
+  const struct ps_basis basis = burst->basis;
+  const struct ps_lookup_table *table =
+      ps_lookup_table_at(burst->tables, route->service->lookup_table);
   struct ps_traffic seen = {.packets_to_backend = ahead->alike};
-  struct ps_alike alike;
-  if (!ps_find_alike(burst->tables, route, worker, &alike)) {
-    for (; place < end; place++) {
-      burst->leaves_by[place] = ps_walk_whole(burst->tables, &burst->frame[place]);
-    }
-    return;
-  }
   for (; place < end; place++) {
-    burst->leaves_by[place] =
-        ps_walk_one_alike(&alike, &burst->frame[place], family, mode, protocol, slot[place], &seen);
+    burst->leaves_by[place] = ps_walk_one_alike(&basis, route, &burst->frame[place], family, mode,
+                                                protocol, table->slots[slot[place]], &seen);
   }
-  ps_add_traffic(ps_service_traffic_at(burst->tables, worker, route->service_id), &seen);
+  ps_add_traffic(&basis, route->service_id, &seen);
 }
 
 #define PS_WALK_ALIKE(name, family, mode)                  \

@@ -151,11 +151,25 @@ PS_INLINE __u64 ps_flow_after(__u64 word, __u32 now, int to_backend, __u8 tcp_fl
   return ps_flow_with(word, now, state, flags);
 }
 
+// Of what a flow's word says, the parts that `deciding` has ones in are as in `wanted`, and it was
+// just seen.
+PS_INLINE int ps_flow_is_fresh(__u64 word, __u64 deciding, __u64 wanted, __u32 now) {
+  return (word & deciding) == wanted && now - ps_flow_tick(word) < PS_REFRESH_TICKS;
+}
+
 // Established, confirmed and just seen: a packet without SYN, FIN or RST changes nothing in it.
 PS_INLINE int ps_flow_is_steady(__u64 word, __u32 now) {
-  const __u64 confirmed = ps_flow_word(0, 0, PS_FLOW_ANSWERED | PS_FLOW_CONFIRMED, 0, 0);
-  return ps_flow_state(word) == PS_FLOW_ESTABLISHED && (word & confirmed) == confirmed &&
-         now - ps_flow_tick(word) < PS_REFRESH_TICKS;
+  const __u32 confirmed = PS_FLOW_ANSWERED | PS_FLOW_CONFIRMED;
+  return ps_flow_is_fresh(word, ps_flow_word(0, 0x7, confirmed, 0, 0),
+                          ps_flow_word(0, PS_FLOW_ESTABLISHED, confirmed, 0, 0), now);
+}
+
+// And with that source address, in the sequence numbers of its backend.
+PS_INLINE int ps_flow_is_steady_of(__u64 word, __u32 snat, __u32 now) {
+  const __u32 confirmed = PS_FLOW_ANSWERED | PS_FLOW_CONFIRMED;
+  return ps_flow_is_fresh(
+      word, ps_flow_word(0, 0x7, confirmed | PS_FLOW_COOKIE, PS_MAX_SNAT_ADDRESSES - 1, 0),
+      ps_flow_word(0, PS_FLOW_ESTABLISHED, confirmed, snat, 0), now);
 }
 
 // Writes only when something changes: about once a second for a flow in steady state. A lost race

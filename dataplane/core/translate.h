@@ -55,11 +55,15 @@ PS_INLINE int ps_has_snat(int family, const struct ps_route *route) {
   return snat[ps_onward_snat(route->onward)].word[0].raw != 0;
 }
 
+// Where the client's frames came in.
+PS_INLINE const struct ps_interface *ps_client_interface(const struct ps_route *route) {
+  return &route->settings->interfaces[(route->client_hop >> 48) & (PS_MAX_INTERFACES - 1)];
+}
+
 PS_INLINE void ps_towards_client(int family, int mode, const struct ps_route *route,
                                  struct ps_destination *next) {
   const __u64 hop = route->client_hop;
-  const struct ps_interface *out =
-      &route->settings->interfaces[(hop >> 48) & (PS_MAX_INTERFACES - 1)];
+  const struct ps_interface *out = ps_client_interface(route);
   next->from = &route->service->vip;
   next->from_port = route->service->port;
   if (mode == PS_NAT) {

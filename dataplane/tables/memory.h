@@ -67,6 +67,10 @@ PS_INLINE struct ps_service* ps_service_at(const struct ps_tables* tables, __u32
   return tables->services + generation * tables->max_services + id;
 }
 
+PS_INLINE __u32 ps_service_count(const struct ps_tables* tables) {
+  return tables->max_services;
+}
+
 PS_INLINE struct ps_access_node* ps_access_node_at(const struct ps_tables* tables, __u32 place) {
   return place < PS_GENERATIONS * tables->max_access_nodes ? tables->access_nodes + place : nullptr;
 }

@@ -3,6 +3,7 @@
 // that had the same packets before, outcomes, bytes, counters and flows are the same.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -171,14 +172,14 @@ using Parameters = std::tuple<Family, Protocol, Way>;
 
 class Burst : public ::testing::TestWithParam<Parameters> {
  protected:
-  Burst() : worlds_(made()) {}
+  explicit Burst(const WorldOptions& options = {}) : worlds_(made(options)) {}
 
   Family family() const { return std::get<Family>(GetParam()); }
   Protocol protocol() const { return std::get<Protocol>(GetParam()); }
   Way way() const { return std::get<Way>(GetParam()); }
 
-  std::unique_ptr<Worlds> made() const {
-    auto worlds = std::make_unique<Worlds>();
+  std::unique_ptr<Worlds> made(const WorldOptions& options) const {
+    auto worlds = std::make_unique<Worlds>(options);
     worlds->both([&](CoreWorld& world) {
       use_mode(world, family(), protocol(), mode_of(way()));
       for (const uint32_t client : {1u, 2u}) establish(world, family(), protocol(), client);
@@ -290,6 +291,21 @@ TEST_P(Burst, GoesByWhatHasBecomeOfBackends) {
   worlds_->expect_same(frames);
 }
 
+TEST_P(Burst, GoesByWhatHasBecomeOfInterfaces) {
+  const LocalInterface& own = kInterfaces[0];
+  const LocalInterface tagged{9, own.mac, {VlanTag{.vlan = 7}}};
+  const std::vector<Bytes> frames{frame(1), frame(2)};
+  for (const auto& interfaces :
+       std::vector<std::vector<LocalInterface>>{{own, tagged}, {tagged, own}, {own}}) {
+    worlds_->both([&](CoreWorld& world) {
+      world.interfaces = interfaces;
+      world.publish();
+    });
+    worlds_->expect_same(frames);
+    worlds_->expect_same({frame(1), frame(2)});
+  }
+}
+
 TEST_P(Burst, SendsNothingFromAnAddressThatIsOursNoMore) {
   const std::vector<Bytes> frames{frame(1), frame(2)};
   worlds_->both([](CoreWorld& world) {
@@ -297,6 +313,70 @@ TEST_P(Burst, SendsNothingFromAnAddressThatIsOursNoMore) {
     world.publish();
   });
   worlds_->expect_same(frames);
+}
+
+// Entries of the flow table and its index, as they were.
+class KeptEntries {
+ public:
+  explicit KeptEntries(const ps_tables& tables) {
+    keep(tables.flows4, tables.flow_sets);
+    keep(tables.flows6, tables.flow_sets);
+    keep(tables.flow_index4, tables.index_sets);
+    keep(tables.flow_index6, tables.index_sets);
+  }
+  // Places with something in them.
+  size_t bytes() const { return bytes_.size(); }
+  void turn_bit(size_t byte, int bit) const { *bytes_[byte] ^= static_cast<uint8_t>(1 << bit); }
+  void put_back() const {
+    for (const auto& [at, bytes] : sets_) std::copy(bytes.begin(), bytes.end(), at);
+  }
+
+ private:
+  template <typename Set>
+  void keep(Set* sets, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+      auto* at = reinterpret_cast<uint8_t*>(&sets[i]);
+      sets_.emplace_back(at, Bytes(at, at + sizeof *sets));
+      for (auto& way : sets[i].way) keep_bytes(way);
+    }
+  }
+  template <typename Entry>
+  void keep_bytes(Entry& entry) {
+    auto* at = reinterpret_cast<uint8_t*>(&entry);
+    if (std::all_of(at, at + sizeof entry, [](uint8_t byte) { return byte == 0; })) return;
+    for (size_t i = 0; i < sizeof entry; i++) bytes_.push_back(at + i);
+  }
+
+  std::vector<std::pair<uint8_t*, Bytes>> sets_;
+  std::vector<uint8_t*> bytes_;
+};
+
+class FlowBurst : public Burst {
+ protected:
+  FlowBurst() : Burst({.flow_table_entries = 64}) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Ways, FlowBurst,
+                         ::testing::Combine(::testing::Values(Family::kIpv4, Family::kIpv6),
+                                            ::testing::Values(Protocol::kTcp, Protocol::kUdp),
+                                            ::testing::Values(Way::kNat, Way::kNatBack)),
+                         name_of);
+
+TEST_P(FlowBurst, IsWalkedAsFramesAreAloneWhateverBitOfAFlowIsAnother) {
+  const std::vector<Bytes> frames{frame(1), frame(2)};
+  worlds_->expect_same(frames);
+  const KeptEntries one(worlds_->one_by_one.tables());
+  const KeptEntries other(worlds_->in_bursts.tables());
+  ASSERT_EQ(one.bytes(), other.bytes());
+  ASSERT_GT(one.bytes(), 2 * sizeof(ps_flow));
+  for (size_t bit = 0; bit < one.bytes() * 8; bit++) {
+    for (const KeptEntries* kept : {&one, &other}) {
+      kept->put_back();
+      kept->turn_bit(bit / 8, static_cast<int>(bit % 8));
+    }
+    worlds_->expect_same(frames);
+    ASSERT_FALSE(HasFailure()) << "bit " << bit;
+  }
 }
 
 // A flow table that is so full that many clients' entries stand in another set than their first.
@@ -317,6 +397,16 @@ class FullTableBurst : public ::testing::TestWithParam<Family> {
       frames.push_back(
           frame_of(from_client(worlds_.in_bursts, GetParam(), Protocol::kTcp, first_client + i)));
     }
+    return frames;
+  }
+  // What backends say to clients whose flows are steady.
+  std::vector<Bytes> answers_to(uint32_t first_client) {
+    std::vector<Bytes> frames(PS_MAX_BURST);
+    worlds_.both([&](const CoreWorld& world) {
+      for (uint32_t i = 0; i < PS_MAX_BURST; i++) {
+        frames[i] = frame_of(back_to_client(world, GetParam(), Protocol::kTcp, first_client + i));
+      }
+    });
     return frames;
   }
 
@@ -344,8 +434,23 @@ TEST_P(FullTableBurst, LooksAtFlowsAgainInTime) {
 }
 
 TEST_P(FullTableBurst, FindsNoFlowsThatAreOver) {
+  const std::vector<Bytes> answers = answers_to(0);
   worlds_.both([](CoreWorld& world) { world.now_ticks += 100'000; });
+  worlds_.expect_same(answers);
   worlds_.expect_same(frames_from(0));
+}
+
+TEST_P(FullTableBurst, SendsAnswersOnFromEitherPlaceOfASetAndLooksAtFlowsInTime) {
+  std::vector<std::vector<Bytes>> answers;
+  for (uint32_t client = 0; client < kClients; client += PS_MAX_BURST) {
+    answers.push_back(answers_to(client));
+  }
+  for (int round = 0; round < 20; round++) {
+    for (const std::vector<Bytes>& frames : answers) worlds_.expect_same(frames);
+    worlds_.both([](CoreWorld& world) { world.now_ticks += 2; });
+  }
+  const std::vector<Walked> walked = worlds_.bursts.walk(worlds_.in_bursts, answers[0]);
+  EXPECT_EQ(walked[0].leaves_by, CoreWorld::kInterface);
 }
 
 // As many services as cannot have a place each among what is known of frames.

@@ -193,10 +193,11 @@ LookupTable dealt_over(const std::vector<BackendId>& takers) {
 }
 
 CoreWorld::CoreWorld(const WorldOptions& options)
-    : memory_({options.flow_table_entries, options.services, 128, 0, 0, 128}, options.workers),
+    : interfaces(kInterfaces),
+      memory_({options.flow_table_entries, options.services, 128, 0, 0, 128}, options.workers),
       writer_(memory_.tables(), [] { return Result<void>{}; }) {
   header.from = kRouter;
-  header.to = kInterfaces[0].mac;
+  header.to = interfaces[0].mac;
   state.settings.hash_key = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
   state.settings.snat_addresses = {*IpAddress::parse("10.0.0.254"),
                                    *IpAddress::parse("2001:db8:10::fe")};
@@ -316,7 +317,7 @@ void CoreWorld::publish(ServiceId dealt, const std::vector<BackendId>& takers) {
     delta.lookup_tables[service.lookup_table] = dealt_over(takers);
   }
   delta.next = state;
-  if (auto applied = writer_.apply(delta, kInterfaces); !applied) {
+  if (auto applied = writer_.apply(delta, interfaces); !applied) {
     throw std::runtime_error(applied.error().message);
   }
 }

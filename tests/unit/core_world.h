@@ -76,12 +76,13 @@ class CoreWorld {
   uint32_t state_of(const Endpoint& client, Protocol protocol = Protocol::kTcp) const;
 
   void wait_ticks(uint32_t ticks) { now_ticks += ticks; }
-  // Publishes `state` as it was changed; services named in `dealt` get their lookup tables dealt
-  // anew over `takers`.
+  // Publishes `state` and `interfaces` as they were changed; services named in `dealt` get their
+  // lookup tables dealt anew over `takers`.
   void publish(ServiceId dealt = 0, const std::vector<BackendId>& takers = {});
   const ps_tables& tables() const { return memory_.tables(); }
 
   ForwardingState state;
+  std::vector<LocalInterface> interfaces;  // kInterfaces at first
   uint32_t now_ticks = 1000;
   Packet header;  // what every client packet has: its MACs and hops
 
