@@ -26,9 +26,7 @@ static_assert(kMaxBurst == PS_MAX_BURST);
 }  // namespace
 
 Worker::Worker(const WorkerSetup& setup)
-    : setup_(setup),
-      report_(setup.report->worker[setup.number]),
-      burst_(std::make_unique<ps_burst>()) {
+    : setup_(setup), report_(setup.report->worker[setup.number]), bursts_(setup.exits.size()) {
   for (size_t place = 0; place < setup_.exits.size(); place++) {
     gathered_[place].exit = setup_.exits[place];
   }
@@ -53,7 +51,7 @@ bool leave_together(const uint32_t* leaves_by, uint32_t count) {
 }
 
 void Worker::forward(rte_mbuf** frames, uint32_t count, uint32_t place, uint32_t now_ticks) {
-  ps_burst& burst = *burst_;
+  ps_burst& burst = bursts_[place];
   for (uint32_t i = 0; i < count; i++) {
     place_frame(burst.frame[i], frames[i]);
     rte_prefetch0(burst.frame[i].data);

@@ -10,7 +10,6 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "dataplane/dpdk/report.h"
@@ -84,7 +83,8 @@ class Worker {
 
   const WorkerSetup setup_;
   WorkerReport& report_;
-  const std::unique_ptr<ps_burst> burst_;  // in hand, and what is known from those before it
+  // By the place of the port that they came in by: in hand, and what is known from those before.
+  std::vector<ps_burst> bursts_;
   std::array<Gathered, kMaxPorts> gathered_{};
   Gathered* likely_ = gathered_.data();  // the one that was used last
   uint32_t idle_passes_ = 0;
