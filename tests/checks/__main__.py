@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds and runs every test. The last line is `N passed, N failed, N skipped`."""
+"""Builds and runs the tests. The last line is `N passed, N failed, N skipped`."""
 
 import argparse
 import sys
@@ -9,14 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from checks.fuzz import FUZZ_RUN
 from checks.process import REPORTS
 from checks.results import Tally
-from checks.stages import BENCH, MODEL_RUN, STAGES
+from checks.stages import ALL, BENCH, MODEL_RUN, QUICK, STAGES, USUAL
 
 LOG_TAIL_LINES = 60
 
 
 def parse():
     parser = argparse.ArgumentParser(prog="./check", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--quick", dest="extent", action="store_const", const=QUICK,
+                        default=USUAL, help="leave out the lab")
+    extent.add_argument("--all", dest="extent", action="store_const", const=ALL,
+                        help="also what takes an hour: sanitizers, fuzzers, the VM, clang-tidy")
     parser.add_argument("--stage", metavar="NAME", help="that stage, and what it needs")
     parser.add_argument("--bench", action="store_true", help="the benchmark too")
     parser.add_argument("--model-packets", type=int, metavar="N", default=MODEL_RUN.packets,
@@ -33,7 +37,7 @@ def parse():
 def chosen(options):
     stages = (*STAGES, BENCH)
     if options.stage is None:
-        chosen_stages = [stage for stage in STAGES if stage.quick or not options.quick]
+        chosen_stages = [stage for stage in STAGES if stage.extent <= options.extent]
         return chosen_stages + ([BENCH] if options.bench else [])
     if options.stage not in (stage.name for stage in stages):
         sys.exit(f"check: no stage {options.stage!r}: see ./check --list")
@@ -87,7 +91,8 @@ def main():
     options = parse()
     if options.list:
         for stage in (*STAGES, BENCH):
-            print(f"{stage.name:<11} {stage.what}")
+            option = " (--bench)" if stage is BENCH else " (--all)" if stage.extent == ALL else ""
+            print(f"{stage.name:<11} {stage.what}{option}")
         return 0
     MODEL_RUN.packets, MODEL_RUN.seed = options.model_packets, options.model_seed
     REPORTS.mkdir(parents=True, exist_ok=True)
