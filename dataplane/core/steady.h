@@ -121,11 +121,8 @@ PS_MUST_USE PS_INLINE __u32 ps_walk_one_forth(const struct ps_basis *basis,
   route.backend = ps_steady_backend(basis, family, &packet, route.backend_id);
   if (!PS_LIKELY(route.onward && route.backend && ps_has_snat(family, &route))) return 0;
   const struct ps_exit out = ps_translate(family, PS_NAT, 1, &packet, &route);
-  struct ps_traffic *traffic = basis->backend_traffic + route.backend_id;
-  traffic->packets_to_backend++;
-  traffic->bytes_to_backend += packet.ip_bytes;
-  seen->packets_to_backend++;
-  seen->bytes_to_backend += packet.ip_bytes;
+  ps_count_traffic(seen, 1, &packet, &route);
+  ps_count_traffic(basis->backend_traffic + route.backend_id, 1, &packet, &route);
   return out.interface_index;
 }
 

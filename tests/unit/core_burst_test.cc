@@ -324,7 +324,7 @@ class KeptEntries {
     keep(tables.flow_index4, tables.index_sets);
     keep(tables.flow_index6, tables.index_sets);
   }
-  // Places with something in them.
+  // Of the entries that are not empty.
   size_t bytes() const { return bytes_.size(); }
   void turn_bit(size_t byte, int bit) const { *bytes_[byte] ^= static_cast<uint8_t>(1 << bit); }
   void put_back() const {
