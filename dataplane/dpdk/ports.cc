@@ -15,8 +15,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 
+#include "dataplane/af_xdp/socket.h"
 #include "dataplane/af_xdp/steering.h"
 #include "dataplane/fd.h"
 
@@ -89,6 +91,20 @@ std::vector<std::string> environment_arguments(const ForwarderOptions& options,
 
 tl::unexpected<Error> refused(const PortOptions& port, const char* what, int code) {
   return fail_errno(fmt::format("{} ({}): {}", port.interface, port.device, what), -code);
+}
+
+tl::unexpected<Error> refused_socket(const PortOptions& port, uint16_t queue, int code) {
+  const int why = socket_refusal();
+  if (why == EBUSY) {
+    return fail(
+        ErrorKind::kConflict,
+        fmt::format("{} ({}): another program's AF_XDP socket has receive queue {}: end that "
+                    "program, or leave the interface to it",
+                    port.interface, port.device, queue));
+  }
+  return refused(port,
+                 "takes no AF_XDP socket (`penstock check` tells what is in the way of native XDP)",
+                 why ? -why : code);
 }
 
 // Of the kernel's interface: of a NIC on the bus the TAP that stands for it.
@@ -175,14 +191,8 @@ Result<void> start_queues(const PortOptions& options, const Port& port, uint16_t
   for (uint16_t queue = 0; queue < port.receive_queues; queue++) {
     const int code =
         rte_eth_rx_queue_setup(port.id, queue, receive, kAnySocket, nullptr, port.pool);
-    if (code) {
-      return refused(options,
-                     is_af_xdp(options)
-                         ? "takes no AF_XDP socket (`penstock check` tells what is in the way of "
-                           "native XDP)"
-                         : "cannot set up a receive queue",
-                     code);
-    }
+    if (code && is_af_xdp(options)) return refused_socket(options, queue, code);
+    if (code) return refused(options, "cannot set up a receive queue", code);
   }
   for (uint16_t queue = 0; queue < port.transmit_queues; queue++) {
     const int code = rte_eth_tx_queue_setup(port.id, queue, transmit, kAnySocket, nullptr);

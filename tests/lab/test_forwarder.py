@@ -2,11 +2,15 @@
 """With driver = "dpdk" a process of its own forwards: it outlives the daemon, and is started anew
 when it dies."""
 
+import contextlib
 import hashlib
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +18,11 @@ from . import appliance, clients, load, netns, servers, world
 
 pytestmark = [pytest.mark.usefixtures("lab"),
               pytest.mark.skipif(world.DRIVER != "dpdk", reason="the kernel forwards: no process")]
+
+
+needs_af_xdp = pytest.mark.skipif(bool(world.NIC), reason="the NIC is DPDK's: no AF_XDP")
+
+QUEUE_HOLDER = Path(__file__).parent / "queue_holder.py"
 
 
 def forwarder():
@@ -107,15 +116,48 @@ def test_a_kernels_own_connection_goes_by_the_same_interface():
     assert forwarder()["lost_to_kernel"] == 0
 
 
-def test_other_options_start_another_forwarder_which_finds_the_flows(tmp_path):
+def test_other_options_start_another_forwarder_which_finds_the_flows(variant):
     before = forwarder()
-    with load.steady(6) as seen:
-        appliance.kill(appliance.pid())
-        changed = tmp_path / "burst.toml"
-        text = world.CONFIG.read_text(encoding="utf-8")
-        changed.write_text(text.replace("memory_mb = 128\n", "memory_mb = 128\nburst = 16\n"),
-                           encoding="utf-8")
-        daemon = appliance.start(changed)
+    changed = variant(("memory_mb = 128\n", "memory_mb = 128\nburst = 16\n"))
+    try:
+        with load.steady(6) as seen:
+            appliance.kill(appliance.pid())
+            daemon = appliance.start(changed)
+            appliance.wait_all_up(daemon)
+        seen.assert_unharmed()
+        assert forwarder()["pid"] != before["pid"]
+    finally:
+        appliance.penstock("stop", "--config", world.CONFIG)
+
+
+@contextlib.contextmanager
+def held_queue(seconds):
+    """Another program's socket has the queue of eth0, for so long at most."""
+    command = [sys.executable, QUEUE_HOLDER, "eth0", seconds]
+    with subprocess.Popen(netns.in_namespace("appliance", map(str, command)),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "holds\n"
+            yield holder
+        finally:
+            holder.kill()
+
+
+@needs_af_xdp
+def test_a_queue_that_is_free_in_a_moment_is_waited_for():
+    """As the forwarder before has it, for some 30 ms after its end."""
+    appliance.penstock("stop")
+    with held_queue(1.5) as holder:
+        daemon = appliance.start()
         appliance.wait_all_up(daemon)
-    seen.assert_unharmed()
-    assert forwarder()["pid"] != before["pid"]
+        assert holder.poll() == 0, "it forwards by a queue that another program has"
+    assert forwarder()["restarts"] == 0
+
+
+@needs_af_xdp
+def test_a_queue_of_another_programs_is_told_of():
+    appliance.penstock("stop")
+    with held_queue(60):
+        daemon = appliance.start()
+        assert daemon.wait(30) == 1
+    assert "another program's AF_XDP socket has receive queue 0" in appliance.last_log_line()
