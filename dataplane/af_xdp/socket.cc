@@ -2,8 +2,8 @@
 // libxdp's function of this name, as DPDK's AF_XDP driver calls it: ours comes first in the
 // forwarder's process.
 //
-// A queue stays busy for some 30 ms after the socket on it was closed, longer on a busy machine:
-// the kernel lets go of it by RCU and a work queue that needs RTNL's lock. The forwarder before may
+// A queue stays busy for a while after the socket on it was closed, up to 48 ms as measured: the
+// kernel lets go of it by RCU and a work queue that needs RTNL's lock. The forwarder before may
 // have ended just now. The driver would give up at once, and cannot be asked again: the frames that
 // it took for the attempt are lost to it.
 #include "dataplane/af_xdp/socket.h"
@@ -38,10 +38,9 @@ extern "C" __attribute__((visibility("default"))) int xsk_socket__create(
   void* libxdp = dlopen("libxdp.so.1", RTLD_LAZY | RTLD_NOLOAD);
   const auto create = reinterpret_cast<decltype(&xsk_socket__create)>(
       libxdp ? dlsym(libxdp, "xsk_socket__create") : nullptr);
-  if (!create) return -ENOSYS;
-  int code = 0;
+  int code = -ENOSYS;
   penstock::wait_for(penstock::kPatience, [&] {
-    code = create(socket, interface, queue, memory, receive, transmit, config);
+    if (create) code = create(socket, interface, queue, memory, receive, transmit, config);
     return code != -EBUSY;
   });
   if (code) penstock::last_refusal = -code;

@@ -4,8 +4,8 @@
 
 namespace penstock {
 
-// What the kernel said (errno) of the last socket that it refused; 0 if it refused none. The driver
-// says EINVAL, whatever it was. For the thread that opens them.
+// Why there was no socket the last time that there was none (errno, most often the kernel's); 0:
+// there always was one. The driver says EINVAL, whatever it was. For the thread that opens them.
 int socket_refusal();
 
 }  // namespace penstock
